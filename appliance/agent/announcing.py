@@ -1,0 +1,111 @@
+"""What the device has to say to signed messages."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from appliance.contracts.clock import Clock
+from appliance.contracts.enrolment import Enrolment
+from appliance.contracts.envelope import Batch, Desc, DeviceWord, Response, State
+from appliance.contracts.record import JsonObject
+from appliance.contracts.topics import Channel, Topic
+from appliance.storage import counters, database
+from appliance.storage.database import Database
+from appliance.transport.messages import Message, Will
+from appliance.trust.keys import SigningKey
+from appliance.trust.signature import sealed
+
+ANSWER_EXPIRY_S: Final = 86_400
+
+
+class Description(NamedTuple):
+    """What the device is, as its parts know it."""
+
+    software: str
+    bundle: JsonObject
+    tools: tuple[JsonObject, ...]
+
+
+class Announcer:
+    """Writes and signs every message of one device, for one start of it."""
+
+    def __init__(
+        self, *, db: Database, enrolment: Enrolment, key: SigningKey, boot: int, nonce: str, clock: Clock
+    ) -> None:
+        self._db = db
+        self._key = key
+        self._boot = boot
+        self._nonce = nonce
+        self._clock = clock
+        self._epoch = database.epoch(db)
+        self._site, self._device = enrolment.site, enrolment.device
+
+    def will(self, session: int) -> Will:
+        """Return what the broker says for us should the connection numbered *session* break."""
+        state = self.state("lost", session)
+        return Will(self._topic(Channel.STATE), sealed(self._key, state))
+
+    def state(self, word: DeviceWord, session: int) -> State:
+        """Return how the device is now."""
+        return State(
+            site=self._site,
+            device=self._device,
+            state=word,
+            boot=self._boot,
+            session=session,
+            nonce=self._nonce,
+            time="trusted" if self._clock.is_trusted() else "untrusted",
+            epoch=self._epoch,
+            counters=counters.highest(self._db),
+            at=self._clock.now(),
+        )
+
+    def state_message(self, state: State) -> Message:
+        """Return the state, retained."""
+        return Message(self._topic(Channel.STATE), sealed(self._key, state), retain=True)
+
+    def desc_message(self, facts: Description, limit_bytes: int) -> Message:
+        """Return what the device is, retained; without the tools' schemas when they do not fit."""
+        desc = Desc(
+            site=self._site,
+            device=self._device,
+            software=facts.software,
+            epoch=self._epoch,
+            bundle=facts.bundle,
+            tools=facts.tools,
+            at=self._clock.now(),
+        )
+        payload = sealed(self._key, desc)
+        if len(payload) > limit_bytes:
+            names: tuple[JsonObject, ...] = tuple({"name": tool.get("name")} for tool in facts.tools)
+            payload = sealed(self._key, desc.model_copy(update={"tools": names}))
+        return Message(self._topic(Channel.DESC), payload, retain=True)
+
+    def batch_message(self, batch: Batch) -> Message:
+        """Return a batch, with the attributes of CloudEvents beside it."""
+        kinds = {item.kind for item in batch.items}
+        kind = kinds.pop().replace("_", "-") if len(kinds) == 1 else "mixed"
+        first, last = batch.items[0].seq, batch.items[-1].seq
+        channel, name = (Channel.AUDIT, None) if batch.stream == "audit" else (Channel.EVT, kind)
+        attributes = (
+            ("specversion", "1.0"),
+            ("id", f"{batch.epoch}/{batch.stream}/{first}-{last}"),
+            ("source", f"/edge/v1/{self._site}/{self._device}"),
+            ("type", f"edge.{batch.stream}.{kind}"),
+            ("time", self._clock.now().isoformat()),
+            ("firstseq", str(first)),
+            ("lastseq", str(last)),
+        )
+        return Message(self._topic(channel, name), sealed(self._key, batch), attributes=attributes)
+
+    def response_message(self, topic: str, response: Response) -> Message:
+        """Return an answer, with the correlation of its command."""
+        return Message(
+            topic,
+            sealed(self._key, response),
+            correlation=bytes.fromhex(response.correlation),
+            expiry_s=ANSWER_EXPIRY_S,
+        )
+
+    def _topic(self, channel: Channel, name: str | None = None) -> str:
+        return str(Topic.make(self._site, self._device, channel, name))

@@ -1,0 +1,162 @@
+"""Words, calls, corrections and answers to a `Plan`: where inference and grounding meet."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import datetime, tzinfo
+from typing import Final, Protocol, assert_never
+
+from appliance.agent import propose
+from appliance.agent.plan import Plan
+from appliance.contracts.manifest import Thresholds
+from appliance.contracts.record import JsonObject
+from appliance.contracts.toolcall import (
+    GroundedCall,
+    Mention,
+    Question,
+    Refusal,
+    RefusalCode,
+    Span,
+    ToolCall,
+)
+from appliance.contracts.toolspec import ToolSpec
+from appliance.grounding.ground import ground
+
+_DECLINES: Final = re.compile(
+    r"\s*(no|nope|cancel|stop|never ?mind|forget it|none|nothing|don'?t|do not|abort|leave it)\b.*",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+class Catalogue(Protocol):
+    """The tools as a reader needs them."""
+
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """Return the tools that words may be understood as."""
+
+    def spec(self, name: str) -> ToolSpec | None:
+        """Return the tool called *name*, with those that only timers and undo call."""
+
+
+class Reader:
+    """Reads requests against this site's tools."""
+
+    def __init__(
+        self,
+        decoder: propose.Decoder | None,
+        catalogue: Catalogue,
+        thresholds: Thresholds,
+        zone: tzinfo | None = None,
+    ) -> None:
+        self._decoder = decoder
+        self._catalogue = catalogue
+        self._thresholds = thresholds
+        self._zone = zone  # in which "at eight" is meant; the system's when absent
+
+    def words(self, text: str, now: datetime) -> Plan:
+        """Read a request in plain words."""
+        if self._decoder is None:
+            reason = "There is no usable model on this device, so words cannot be read; `appliance doctor` says why."
+            return Plan(text=text, by_model=True, refusal=Refusal(code=RefusalCode.NO_MODEL, reason=reason))
+        begun = time.perf_counter()
+        read = propose.propose(self._decoder, text, self._catalogue.specs(), self._local(now), self._thresholds)
+        took_ms = (time.perf_counter() - begun) * 1000
+        return Plan(
+            text=text,
+            by_model=True,
+            calls=read.calls,
+            question=read.question,
+            refusal=read.refusal,
+            proposal=None if read.proposal is None else read.proposal.model_copy(update={"latency_ms": took_ms}),
+            doubtful=read.decision == "confirm" and all(c.confidence >= self._thresholds.act for c in read.calls),
+        )
+
+    def call(self, call: ToolCall, now: datetime, *, internal: bool = False) -> Plan:
+        """Read a tool call that was proposed as one; *internal* lets timers and undo use what only they may."""
+        offered = internal or any(spec.name == call.tool for spec in self._catalogue.specs())
+        return self._with(Plan(), call, "", now) if offered else _unknown(Plan(), call.tool)
+
+    def edited(self, plan: Plan, edits: JsonObject, now: datetime) -> Plan:
+        """Correct arguments of a plan by hand; what was corrected is checked like anything else."""
+        if not edits:
+            return plan
+        calls: list[GroundedCall] = []
+        left = dict(edits)
+        for call in plan.calls:
+            spec = self._catalogue.spec(call.tool)
+            assert spec is not None  # a plan holds grounded calls only
+            mine = {name: left.pop(name) for name in list(left) if spec.parameter(name) is not None}
+            literal = ToolCall(tool=call.tool, literals={**call.arguments, **mine}, confidence=call.confidence)
+            checked = ground(literal, spec, "", self._local(now))
+            if isinstance(checked, Refusal):
+                return plan.model_copy(update={"refusal": checked})
+            if isinstance(checked, Question):
+                return plan.model_copy(update={"question": checked})
+            calls.append(checked)
+        if left:
+            reason = f"No call here has an argument called {', '.join(left)}."
+            return plan.model_copy(update={"refusal": Refusal(code=RefusalCode.UNKNOWN_ARGUMENT, reason=reason)})
+        return plan.model_copy(update={"calls": tuple(calls)})
+
+    def answered(self, plan: Plan, text: str, now: datetime) -> Plan:
+        """Continue a plan whose question has been answered."""
+        asked = plan.question
+        if asked is None or self._catalogue.spec(asked.tool) is None:
+            return plan
+        joined = f"{plan.text} - {text}" if plan.text else text
+        if not text.strip() or _DECLINES.fullmatch(text):
+            declined = Refusal(code=RefusalCode.DECLINED, reason="Declined.", tool=asked.tool)
+            return plan.model_copy(update={"text": joined, "question": None, "refusal": declined})
+        if len(asked.missing) == 1:
+            mention = Mention(spans=(Span(0, len(text)),))
+            call = ToolCall(tool=asked.tool, mentions={asked.missing[0]: mention}, literals=asked.arguments)
+            read = self._with(plan, call, text, now)
+            if read.refusal is None and read.question is None:
+                return _moved(read, asked, len(joined) - len(text)).model_copy(update={"text": joined})
+        again = self.words(f"{plan.text} {text}", now)
+        if again.refusal is None and again.question is None:
+            return again.model_copy(update={"text": joined})
+        return self._unread(plan, asked, text, now).model_copy(update={"text": joined})
+
+    def _unread(self, plan: Plan, asked: Question, text: str, now: datetime) -> Plan:
+        """Say why an answer did not help, in the words of its own check."""
+        if len(asked.missing) == 1:
+            mention = Mention(spans=(Span(0, len(text)),))
+            call = ToolCall(tool=asked.tool, mentions={asked.missing[0]: mention}, literals=asked.arguments)
+            spec = self._catalogue.spec(asked.tool)
+            read = None if spec is None else ground(call, spec, text, self._local(now))
+            if isinstance(read, Refusal):
+                return plan.model_copy(update={"question": None, "refusal": read})
+        return plan.model_copy(update={"question": asked})
+
+    def _local(self, now: datetime) -> datetime:
+        return now.astimezone(self._zone)
+
+    def _with(self, plan: Plan, call: ToolCall, text: str, now: datetime) -> Plan:
+        spec = self._catalogue.spec(call.tool)
+        if spec is None:
+            return _unknown(plan, call.tool)
+        checked = ground(call, spec, text, self._local(now))
+        match checked:
+            case GroundedCall():
+                calls = tuple(c for c in plan.calls if c.tool != checked.tool or c.arguments != checked.arguments)
+                return plan.model_copy(update={"question": None, "refusal": None, "calls": (*calls, checked)})
+            case Question():
+                return plan.model_copy(update={"question": checked})
+            case Refusal():
+                return plan.model_copy(update={"question": None, "refusal": checked})
+            case _ as never:
+                assert_never(never)
+
+
+def _moved(plan: Plan, asked: Question, by: int) -> Plan:
+    """Let the answered call's spans count in the request with its answer, beside those that were known before."""
+    *others, answered = plan.calls
+    spans = {name: tuple(Span(s.start + by, s.end + by) for s in found) for name, found in answered.spans.items()}
+    return plan.model_copy(update={"calls": (*others, answered.model_copy(update={"spans": {**asked.spans, **spans}}))})
+
+
+def _unknown(plan: Plan, tool: str) -> Plan:
+    refusal = Refusal(code=RefusalCode.UNKNOWN_TOOL, reason=f"There is no tool called {tool!r} here.")
+    return plan.model_copy(update={"question": None, "refusal": refusal})

@@ -1,0 +1,1 @@
+"""What `appliance doctor` looks at, one question a function; each only reads."""

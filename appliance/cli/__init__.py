@@ -1,0 +1,134 @@
+"""The command line. A verb's module is imported when the verb is used, so that `appliance say` starts at once."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+from typing_extensions import override  # typing has it from Python 3.12
+
+from appliance import __version__
+from appliance.contracts.home import Home
+from appliance.errors import ApplianceError, StorageError
+
+VERBS: Final = {
+    # Ask
+    "say": "appliance.cli.asking:say",
+    "call": "appliance.cli.asking:call",
+    "confirm": "appliance.cli.asking:confirm",
+    "answer": "appliance.cli.asking:answer",
+    "undo": "appliance.cli.asking:undo",
+    "resolve": "appliance.cli.asking:resolve",
+    # Watch and stop
+    "console": "appliance.cli.running:console",
+    "status": "appliance.cli.running:status",
+    "stop": "appliance.cli.running:stop",
+    "release": "appliance.cli.running:release",
+    # Run
+    "run": "appliance.cli.running:run",
+    "quit": "appliance.cli.running:quit_",
+    # Prove
+    "audit": "appliance.cli.auditing:audit",
+    # The fleet
+    "fleet": "appliance.fleet.commands:fleet",
+    # Keep in order
+    "doctor": "appliance.cli.checking:doctor",
+    "bench": "appliance.cli.checking:bench",
+    "diagnose": "appliance.cli.keeping:diagnose",
+    "backup": "appliance.cli.keeping:backup",
+    "restore": "appliance.cli.keeping:restore",
+    "reset": "appliance.cli.keeping:reset",
+    # The model without the site
+    "propose": "appliance.cli.proposing:propose",
+}
+"""Verb to `module:command`; help lists them in this order."""
+
+EPILOG: Final = """\b
+Try:
+  appliance say "dim the workshop lights to 30 percent"
+  appliance say "start the extractor for ten minutes" --yes
+  appliance console
+
+\b
+Exit codes: 0 done, 1 a person must look, 2 bad command or settings, 3 bundle, 4 storage,
+5 no daemon, 6 already running, 7 keys, 10 waiting or asked, 11 refused, 12 failed,
+13 indeterminate."""
+
+
+class _Verbs(click.Group):
+    """Loads a verb's module when the verb is named."""
+
+    @override
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    @override
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        target = VERBS.get(cmd_name)
+        if target is None:
+            return None
+        module, _, name = target.partition(":")
+        found = getattr(importlib.import_module(module), name)
+        assert isinstance(found, click.Command)
+        return found
+
+    @override
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            from rapidfuzz import process
+
+            near = process.extractOne(args[0], list(VERBS), score_cutoff=60)
+            hint = f" Did you mean {near[0]!r}?" if near else " `appliance --help` lists the commands."
+            ctx.fail(f"There is no command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Verbs, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--home",
+    "home_dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder with this device's state. [default: $APPLIANCE_HOME, else ~/.local/state/appliance]",
+)
+@click.version_option(__version__, message="appliance %(version)s")
+@click.pass_context
+def group(ctx: click.Context, home_dir: Path | None) -> None:
+    """An offline agent appliance: plain words to checked, recorded, reported acts.
+
+    Nothing leaves this device and nothing listens on a network unless you enrol it with a controller.
+    """
+    ctx.obj = Home.find(home_dir)
+
+
+def main() -> None:
+    """Run the command line; a known fault becomes one clear sentence and its exit code."""
+    try:
+        # Outside click's standalone mode `Exit` comes back as what `main` returns.
+        code = group.main(standalone_mode=False, prog_name="appliance")
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped by you; nothing is lost.", err=True)
+        sys.exit(130)
+    except ApplianceError as error:
+        click.echo(f"appliance: {error}", err=True)
+        sys.exit(error.exit_code)
+    except sqlite3.DatabaseError as error:
+        click.echo(f"appliance: the database cannot be read: {error}; it is damaged or not an appliance's", err=True)
+        sys.exit(StorageError.exit_code)
+    except BrokenPipeError:
+        # The reader went away (`| head`): not a fault, and nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        click.echo(f"appliance: {error.filename or 'a file'}: {error.strerror}", err=True)
+        sys.exit(StorageError.exit_code)

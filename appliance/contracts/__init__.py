@@ -1,0 +1,1 @@
+"""Frozen records that travel between the steps, the files and the wire."""

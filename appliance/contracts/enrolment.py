@@ -1,0 +1,95 @@
+"""Who belongs to whom: a device's identity, and the grant that binds it to a site and its controllers."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from appliance.contracts.envelope import KeyId
+from appliance.contracts.record import Record
+from appliance.contracts.topics import Name
+
+PublicKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""The raw 32 bytes of an Ed25519 public key, hexadecimal."""
+
+
+class Role(StrEnum):
+    """What a controller's key may do."""
+
+    OBSERVER = "observer"  # ping
+    SAFETY = "safety"  # ping, stop
+    OPERATOR = "operator"  # ping, stop, ask, call; and its acknowledgement deletes
+
+
+MAY: dict[Role, frozenset[str]] = {
+    Role.OBSERVER: frozenset({"ping"}),
+    Role.SAFETY: frozenset({"ping", "stop"}),
+    Role.OPERATOR: frozenset({"ping", "stop", "ask", "call", "ack"}),
+}
+"""Commands by role; the site's laws still judge every act."""
+
+
+class BrokerSettings(Record):
+    """How to reach the broker; secrets are named by path, never held here."""
+
+    host: Annotated[str, StringConstraints(min_length=1, max_length=253)]
+    port: Annotated[int, Field(ge=1, le=65535)] = 8883
+    ca_file: str | None = None
+    """The site's certificate authority; TLS is used when it is given."""
+
+    certificate_file: str | None = None
+    key_file: str | None = None
+    username: str | None = None
+    password_file: str | None = None
+    """A file of mode 0600 or stricter; its first line is the password."""
+
+    keepalive_s: Annotated[int, Field(ge=1, le=3600)] = 60
+    connect_timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
+    """For TCP, TLS and the broker's first answer, each."""
+
+    session_expiry_s: Annotated[int, Field(ge=0)] = 7 * 86_400
+    receive_max: Annotated[int, Field(ge=1, le=65535)] = 20
+    will_delay_s: Annotated[int, Field(ge=0, le=300)] = 10
+    first_connect_s: Annotated[float, Field(ge=0, le=300)] = 30.0
+    """The first connection is spread over this, so that a site does not come back at once; 0 in demos."""
+
+    reconnect_s: tuple[float, float] = (1.0, 120.0)
+    """Shortest and longest pause between attempts; full jitter between them."""
+
+
+class DeviceIdentity(Record):
+    """What a device says of itself when it asks to be enrolled; signed with its own key."""
+
+    record: Literal["identity"] = "identity"
+    version: Literal[1] = 1
+    site: Name
+    device: Name
+    public_key: PublicKey
+    epoch: str | None = None
+    """None before the appliance's first start."""
+
+    hardware_id: str = ""
+
+
+class EnrolledController(Record):
+    """A key that a device listens to."""
+
+    public_key: PublicKey
+    name: Name
+    role: Role = Role.OPERATOR
+
+
+class Enrolment(Record):
+    """`HOME/enrolment.json`: the grant of a controller to one device; signed by the controller."""
+
+    record: Literal["enrolment"] = "enrolment"
+    version: Literal[1] = 1
+    site: Name
+    device: Name
+    device_key: KeyId
+    """For which key this grant was made; another device cannot use it."""
+
+    controllers: Annotated[tuple[EnrolledController, ...], Field(min_length=1, max_length=16)]
+    broker: BrokerSettings

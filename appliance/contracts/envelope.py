@@ -1,0 +1,281 @@
+"""What crosses the broker: one signed wrapper, and the records that may lie in it.
+
+Every payload is `{"key", "payload", "signature"}`: Ed25519 over the RFC 8785 bytes of `payload`. Each payload names its
+own `record`, so that a signed acknowledgement can never be read as a command. docs/reference/wire.md is printed from
+here.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import AwareDatetime, Field, StringConstraints, ValidationError
+
+from appliance.contracts.canonical import canonical
+from appliance.contracts.record import JsonObject, Record
+from appliance.contracts.request import MAX_TEXT_CHARS
+from appliance.contracts.topics import MAX_TOPIC_CHARS, Name
+from appliance.errors import WireError
+
+VERSION: Final = 1
+MAX_MESSAGE_BYTES: Final = 256 * 1024
+"""What either side accepts; batches are cut to stay below it."""
+
+MAX_COMMAND_BYTES: Final = 64 * 1024
+MAX_COUNTER: Final = 2**53 - 1
+"""The largest integer that canonical JSON carries exactly."""
+
+CORRELATION_BYTES: Final = 16
+MAX_LIFETIME_S: Final = 7 * 86_400
+"""No command may be good for longer than a broker keeps it."""
+
+KeyId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+Correlation = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+Epoch = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+StreamName = Literal["audit", "evt"]
+TopicText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TOPIC_CHARS)]
+Counter = Annotated[int, Field(ge=1, le=MAX_COUNTER)]
+Seq = Annotated[int, Field(ge=0, le=MAX_COUNTER)]
+
+
+class Signed(Record):
+    """The wrapper of every message."""
+
+    key: KeyId
+    """Who signed: the first 16 hexadecimal digits of SHA-256 over the public key."""
+
+    payload: JsonObject
+    signature: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{128}$")]
+
+
+class AskBody(Record):
+    """Words, as an operator would say them."""
+
+    kind: Literal["ask"] = "ask"
+    text: Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_CHARS)]
+
+
+class CallBody(Record):
+    """A tool call; grounded and judged like any other proposal."""
+
+    kind: Literal["call"] = "call"
+    tool: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    arguments: JsonObject = Field(default_factory=dict)
+    because: Annotated[str, StringConstraints(max_length=500)] = ""
+
+
+class PingBody(Record):
+    """Are you there: answered without an act."""
+
+    kind: Literal["ping"] = "ping"
+
+
+class StopBody(Record):
+    """Emergency stop: at once, latched, past every queue."""
+
+    kind: Literal["stop"] = "stop"
+    reason: Annotated[str, StringConstraints(max_length=500)] = ""
+
+
+CommandBody = Annotated[AskBody | CallBody | PingBody | StopBody, Field(discriminator="kind")]
+
+
+class Command(Record):
+    """What a controller wants, as it signed it."""
+
+    record: Literal["command"] = "command"
+    version: Literal[1] = 1
+    audience: Name
+    """The device, or `all`."""
+
+    issuer: KeyId
+    correlation: Correlation
+    """Equal to the MQTT correlation data; signed, so that no broker can move an answer."""
+
+    counter: Counter
+    """Never used twice by an issuer; a device keeps a window of 1,024."""
+
+    issued_at: AwareDatetime
+    expires_at: AwareDatetime
+    """What counts; the MQTT expiry only bounds the broker's queue."""
+
+    response_topic: TopicText
+    nonce: Annotated[str, StringConstraints(max_length=64)] | None = None
+    """The boot nonce of the device's `state`; needed to act while the device's time is untrusted."""
+
+    body: CommandBody
+
+
+LifeCycle = Literal["received", "accepted", "rejected", "executed", "failed", "expired", "indeterminate"]
+
+FINAL: Final = frozenset({"rejected", "executed", "failed", "expired", "indeterminate"})
+"""After one of these no other answer to the same command comes."""
+
+
+class Response(Record):
+    """What became of a command so far."""
+
+    record: Literal["response"] = "response"
+    version: Literal[1] = 1
+    device: Name
+    correlation: Correlation
+    request_id: str | None = None
+    life: LifeCycle
+    status: Annotated[int, Field(ge=100, le=599)]
+    """As in HTTP: 2xx good, 4xx the command's fault, 5xx the device's."""
+
+    code: str
+    """For machines: see the table of codes."""
+
+    text: str = ""
+    """For people."""
+
+    result: JsonObject = Field(default_factory=dict)
+    at: AwareDatetime
+
+
+DeviceWord = Literal["ready", "updating", "degraded", "locked", "disconnected", "lost"]
+
+
+class State(Record):
+    """How the device is, retained; the last will is the same record with `lost`."""
+
+    record: Literal["state"] = "state"
+    version: Literal[1] = 1
+    site: Name
+    device: Name
+    state: DeviceWord
+    boot: Annotated[int, Field(ge=0)]
+    """Counts starts: a will of an earlier boot is stale."""
+
+    session: Annotated[int, Field(ge=0)] = 0
+    """Counts connections within the boot: a will of an earlier connection is stale too."""
+
+    nonce: str
+    """Random for each boot; quoted by commands while time is untrusted."""
+
+    time: Literal["trusted", "untrusted"]
+    epoch: Epoch
+    counters: dict[KeyId, Counter] = Field(default_factory=dict)
+    """The highest counter seen of each issuer, for a controller restored from a backup."""
+
+    at: AwareDatetime
+
+
+class Desc(Record):
+    """What the device is, retained."""
+
+    record: Literal["desc"] = "desc"
+    version: Literal[1] = 1
+    site: Name
+    device: Name
+    software: str
+    schema_version: int = VERSION
+    epoch: Epoch
+    bundle: JsonObject = Field(default_factory=dict)
+    """Name and sha256 of the model bundle."""
+
+    tools: tuple[JsonObject, ...] = ()
+    """Each with name, description and JSON Schema."""
+
+    at: AwareDatetime
+
+
+class Item(Record):
+    """One record of a stream."""
+
+    seq: Annotated[int, Field(ge=1, le=MAX_COUNTER)]
+    id: str
+    kind: str
+    at: datetime
+    body: JsonObject
+    """For `audit`: `{"body": the hashed text, "hash": ...}`."""
+
+
+class Batch(Record):
+    """Consecutive records of one stream; (device, epoch, stream, seq) names each of them for ever."""
+
+    record: Literal["batch"] = "batch"
+    version: Literal[1] = 1
+    device: Name
+    epoch: Epoch
+    stream: StreamName
+    after: Seq
+    """The last number before this batch: between it and the first item there is nothing."""
+
+    floor: Seq
+    """What the controllers have acknowledged: nothing up to here is sent again."""
+
+    items: Annotated[tuple[Item, ...], Field(min_length=1, max_length=1000)]
+
+
+class Ack(Record):
+    """Everything up to `upto` is committed at the controller; the device may delete it."""
+
+    record: Literal["ack"] = "ack"
+    version: Literal[1] = 1
+    audience: Name
+    issuer: KeyId
+    stream: StreamName
+    epoch: Epoch
+    upto: Seq
+    resume: bool = False
+    """Send again from the next one: something between was missed."""
+
+
+Payload = Command | Response | State | Desc | Batch | Ack
+_R = TypeVar("_R", bound=Record)
+
+
+def parse_signed(data: bytes, *, limit_bytes: int = MAX_MESSAGE_BYTES) -> Signed:
+    """Read the wrapper; the signature is not checked here.
+
+    Raises:
+        WireError: too long, not JSON, a key twice, or not a wrapper.
+    """
+    if len(data) > limit_bytes:
+        raise WireError(f"a message of {len(data)} bytes; at most {limit_bytes}")
+    try:
+        value = json.loads(data, object_pairs_hook=_each_once, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise WireError(f"not JSON as we accept it: {str(error)[:200]}") from error
+    try:
+        return Signed.model_validate(value)
+    except ValidationError as error:
+        raise WireError(f"not a signed message: {_first(error)}") from error
+
+
+def parse_payload(signed: Signed, record: type[_R]) -> _R:
+    """Read a verified payload as *record*.
+
+    Raises:
+        WireError: a field is missing, unknown or of another type; the message names it.
+    """
+    try:
+        return record.model_validate_json(canonical(signed.payload))
+    except ValidationError as error:
+        raise WireError(f"not a {record.__name__.lower()}: {_first(error)}") from error
+
+
+def payload_of(record: Payload) -> JsonObject:
+    """Return *record* as the JSON object that is signed."""
+    return record.model_dump(mode="json")
+
+
+def _first(error: ValidationError) -> str:
+    fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(str(part) for part in fault["loc"]) or "the message"
+    return f"{place[:120]}: {fault['msg'][:200]}"
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("an object has the same key twice")
+    return found
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not JSON")

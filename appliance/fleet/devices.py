@@ -1,0 +1,78 @@
+"""What the controller knows of each device, and whether it is really there."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Final, Literal, NamedTuple
+
+from appliance.contracts.record import JsonObject
+from appliance.fleet.home import FleetHome
+
+SILENT_AFTER_S: Final = 900.0
+"""Three periods of the state: a device that says `ready` and then nothing for this long is not called ready."""
+
+Presence = Literal["online", "silent", "offline", "never seen"]
+
+
+class Device(NamedTuple):
+    """A device as of the last thing it said."""
+
+    device: str
+    presence: Presence
+    state: str
+    boot: int
+    time: str
+    epoch: str
+    seen_at: str
+    software: str
+    tools_n: int
+    audit_upto: int
+    evt_upto: int
+    gaps_n: int
+    faults: tuple[str, ...]
+
+    def facts(self) -> JsonObject:
+        """Return it as JSON."""
+        return {**self._asdict(), "faults": list(self.faults)}
+
+
+def devices(home: FleetHome, now: datetime) -> list[Device]:
+    """Return every enrolled device, by name."""
+    return [_device(home, row, now) for row in home.db.query("select * from devices order by device")]
+
+
+def _device(home: FleetHome, row: dict[str, object], now: datetime) -> Device:
+    name, epoch = str(row["device"]), str(row["epoch"] or "")
+    marks = {
+        r["stream"]: int(r["upto"])
+        for r in home.db.query("select stream, upto from streams where device = ? and epoch = ?", [name, epoch])
+    }
+    gaps = next(home.db.query("select coalesce(sum(last - first + 1), 0) as n from gaps where device = ?", [name]))["n"]
+    faults = tuple(r["what"] for r in home.db.query("select what from faults where device = ? order by what", [name]))
+    desc = json.loads(str(row["desc"])) if row["desc"] else {}
+    return Device(
+        device=name,
+        presence=presence(str(row["state"] or ""), str(row["seen_at"] or ""), now),
+        state=str(row["state"] or ""),
+        boot=int(str(row["boot"] or 0)),
+        time=str(row["time"] or ""),
+        epoch=epoch,
+        seen_at=str(row["seen_at"] or ""),
+        software=str(desc.get("software", "")),
+        tools_n=len(desc.get("tools", ())),
+        audit_upto=marks.get("audit", 0),
+        evt_upto=marks.get("evt", 0),
+        gaps_n=int(gaps),
+        faults=faults,
+    )
+
+
+def presence(state: str, seen_at: str, now: datetime) -> Presence:
+    """Tell whether a device that last said *state* at *seen_at* is there."""
+    if not state:
+        return "never seen"
+    if state in ("lost", "disconnected"):
+        return "offline"
+    age_s = (now - datetime.fromisoformat(seen_at)).total_seconds() if seen_at else SILENT_AFTER_S
+    return "online" if age_s < SILENT_AFTER_S else "silent"

@@ -1,0 +1,1 @@
+"""Proof: what an outsider needs to check the ledger without trusting the device."""

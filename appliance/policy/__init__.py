@@ -1,0 +1,1 @@
+"""GroundedCall -> Verdict: the device's lifecycle and the rules of its owner."""

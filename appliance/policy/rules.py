@@ -1,0 +1,218 @@
+"""The rules every grounded call passes, whoever proposed it: a list that one reads from top to bottom.
+
+Covers: emergency stop, a device that cannot record, roles and risk ceilings of origins, tools switched off by the
+owner, confirmation by risk and by confidence.
+Does not cover: what a workflow's state allows; `Laws` is where it joins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from pydantic import Field
+
+from appliance.contracts.record import Record
+from appliance.contracts.request import Origin, OriginKind
+from appliance.contracts.toolcall import GroundedCall
+from appliance.contracts.toolspec import Risk, ToolSpec
+from appliance.contracts.verdict import Allow, Confirm, Deny, Verdict
+
+
+class PolicySettings(Record):
+    """What the owner allows."""
+
+    act_at: float | None = Field(default=None, ge=0, le=1)
+    """Confidence from which a call may act without confirmation; the bundle's own threshold when absent."""
+
+    refuse_below: float | None = Field(default=None, ge=0, le=1)
+    """Confidence below which a call is refused; the bundle's own threshold when absent."""
+
+    confirm_expires_s: float = Field(default=120.0, gt=0, le=86_400)
+    """How long a request waits for a yes."""
+
+    answer_expires_s: float = Field(default=300.0, gt=0, le=86_400)
+    """How long a question waits for its answer."""
+
+    request_expires_s: float = Field(default=60.0, gt=0, le=3600)
+    """How long a request may lie in the inbox before it is too old to act on."""
+
+    controller_risk: Risk = Risk.LOW
+    """The highest risk that a controller may act on without a person at the device."""
+
+    disabled_tools: tuple[str, ...] = ()
+    """Tools that nobody may call."""
+
+
+class Situation(Record):
+    """What is true of the device when a call is judged; measured here, never claimed by a proposer."""
+
+    locked: bool
+    """The emergency stop is latched."""
+
+    recordable: bool
+    """The ledger can be written."""
+
+    confirmed: bool
+    """A person at the device has said yes to exactly this call."""
+
+    by_model: bool
+    """The call came from words, so its confidence counts."""
+
+    doubtful: bool
+    """The words leave a doubt that confidence does not show."""
+
+    act_at: float
+    refuse_below: float
+    tools: tuple[str, ...]
+
+
+class Applied(Record):
+    """One rule that was looked at, and what it said."""
+
+    rule: str
+    said: str
+
+
+class Judgement(Record):
+    """The verdict, and every rule on the way to it."""
+
+    verdict: Verdict
+    rules: tuple[Applied, ...]
+
+
+class Laws(Protocol):
+    """What a declared workflow adds to the rules."""
+
+    def judge(self, call: GroundedCall, spec: ToolSpec, origin: Origin) -> Verdict | None:
+        """Return a verdict, or None where the workflow has nothing against it."""
+
+
+Rule = Callable[[GroundedCall, ToolSpec, Origin, Situation, PolicySettings], Verdict | None]
+
+_RISKS: Final = (Risk.READ, Risk.LOW, Risk.HIGH)
+
+
+def emergency_stop(
+    call: GroundedCall, spec: ToolSpec, origin: Origin, now: Situation, settings: PolicySettings
+) -> Verdict | None:
+    """Nothing but reading while the emergency stop is latched."""
+    if now.locked and spec.risk is not Risk.READ:
+        return Deny(
+            rule="emergency-stop",
+            reason="The emergency stop is latched: every output is safe and stays so.",
+            allowed=(),
+            remedy="Release it at the device: `appliance release`, or the console's release key.",
+        )
+    return None
+
+
+def recordable(
+    call: GroundedCall, spec: ToolSpec, origin: Origin, now: Situation, settings: PolicySettings
+) -> Verdict | None:
+    """No act without a record."""
+    if not now.recordable and spec.risk is not Risk.READ:
+        return Deny(
+            rule="recordable",
+            reason="The decision cannot be recorded (disk full or unreadable), so it is not acted on.",
+            remedy="Free some space; `appliance doctor` says where.",
+        )
+    return None
+
+
+def disabled_tools(
+    call: GroundedCall, spec: ToolSpec, origin: Origin, now: Situation, settings: PolicySettings
+) -> Verdict | None:
+    """Tools that the owner has switched off."""
+    if call.tool in settings.disabled_tools:
+        return Deny(
+            rule="disabled-tools",
+            reason=f"The owner of this device has switched {call.tool} off.",
+            allowed=tuple(t for t in now.tools if t not in settings.disabled_tools),
+            remedy="[policy] disabled_tools in appliance.toml",
+        )
+    return None
+
+
+def roles(
+    call: GroundedCall, spec: ToolSpec, origin: Origin, now: Situation, settings: PolicySettings
+) -> Verdict | None:
+    """A viewer only reads; a controller's risky calls wait for a person at the device."""
+    if origin.role == "viewer" and spec.risk is not Risk.READ:
+        return Deny(rule="roles", reason="A viewer may read, not act.", remedy="Ask an operator.")
+    remote = origin.kind is OriginKind.CONTROLLER
+    if remote and not now.confirmed and _RISKS.index(spec.risk) > _RISKS.index(settings.controller_risk):
+        return Confirm(rule="roles", question=f"The controller asks for {call.tool}. Allow it?")
+    return None
+
+
+def risk(
+    call: GroundedCall, spec: ToolSpec, origin: Origin, now: Situation, settings: PolicySettings
+) -> Verdict | None:
+    """What opens, unlocks or spends is confirmed by a person, however sure the model is."""
+    if spec.risk is Risk.HIGH and not now.confirmed:
+        return Confirm(rule="risk", question=f"{described(call)} is risky. Do it?")
+    return None
+
+
+def confidence(
+    call: GroundedCall, spec: ToolSpec, origin: Origin, now: Situation, settings: PolicySettings
+) -> Verdict | None:
+    """Below the floor refuse, below the act threshold ask; a tool that only reads is not worth a question."""
+    if not now.by_model:
+        return None
+    if call.confidence < now.refuse_below:
+        return Deny(
+            rule="confidence",
+            reason=f"Not sure enough what was meant ({call.confidence:.0%}).",
+            remedy="Say it with the name of the thing and the value.",
+        )
+    if spec.risk is not Risk.READ and (call.confidence < now.act_at or now.doubtful) and not now.confirmed:
+        return Confirm(rule="confidence", question=f"{described(call)}: is that what you meant?")
+    return None
+
+
+RULES: Final[tuple[Rule, ...]] = (emergency_stop, recordable, disabled_tools, roles, risk, confidence)
+"""In the order in which they are asked; the first denial wins, else the first wish for a confirmation."""
+
+
+def judge(
+    call: GroundedCall,
+    spec: ToolSpec,
+    origin: Origin,
+    now: Situation,
+    settings: PolicySettings,
+    laws: Sequence[Laws] = (),
+) -> Judgement:
+    """Decide whether *call* may happen now; every rule is asked, so that the record shows them all."""
+    found: Verdict | None = None
+    applied = []
+    for rule in RULES:
+        said = rule(call, spec, origin, now, settings)
+        applied.append(Applied(rule=rule.__name__.replace("_", "-"), said="pass" if said is None else said.verdict))
+        found = _stricter(found, said)
+    for law in laws:
+        said = law.judge(call, spec, origin)
+        applied.append(Applied(rule="workflow", said="pass" if said is None else said.verdict))
+        found = _stricter(found, said)
+    return Judgement(verdict=found or Allow(), rules=tuple(applied))
+
+
+def described(call: GroundedCall) -> str:
+    """Write a call as a person reads it: `Set light level (room: kitchen, level pct: 30)`."""
+    name = call.tool.replace("_", " ").capitalize()
+    values = ", ".join(f"{k.replace('_', ' ')}: {_plain(v)}" for k, v in call.arguments.items())
+    return f"{name} ({values})" if values else name
+
+
+_STRICTNESS: Final = {"allow": 0, "confirm": 1, "approve": 2, "deny": 3}
+
+
+def _stricter(one: Verdict | None, other: Verdict | None) -> Verdict | None:
+    if one is None or other is None:
+        return one or other
+    return other if _STRICTNESS[other.verdict] > _STRICTNESS[one.verdict] else one
+
+
+def _plain(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,159 @@
+"""`appliance.toml` to settings: one strict file, composed of the records that each part declares for itself.
+
+Covers: syntax errors, unknown sections and keys (with the nearest known one), wrong types and bounds, a file that is no
+text or far too large; every complaint names file, line and key.
+Does not cover: whether a bundle or a broker that is named exists; `doctor` looks.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import Field, ValidationError
+
+from appliance.agent.uplink import UplinkSettings
+from appliance.contracts.record import Record
+from appliance.errors import BundleError, SettingsError
+from appliance.policy.rules import PolicySettings
+from appliance.settingsfile import faults, template
+from appliance.tools.site import Site
+
+FILE_NAME: Final = "appliance.toml"
+
+MAX_FILE_BYTES: Final = 256 * 1024
+"""A site of a thousand entities takes a tenth of it."""
+
+
+class DeviceSettings(Record):
+    """What this device is called."""
+
+    id: str = Field(default="", pattern=r"^(|[a-z0-9][a-z0-9-]{0,62})$")
+    """Unique in the world: lower-case letters, digits, hyphens; made from the device's key when empty."""
+
+    name: str = Field(default="", max_length=80)
+    """What people call it; the id when empty."""
+
+    site: str = Field(default="home", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    """Which site it belongs to: a level of every topic."""
+
+
+class ModelSettings(Record):
+    """Which model decides, and on what."""
+
+    bundle: str = ""
+    """Folder of a bundle, relative to the home; the one that came with the software when empty."""
+
+    runtime: Literal["auto", "litert", "tflite-runtime"] = "auto"
+    """`auto` takes LiteRT where it is installed, else tflite-runtime."""
+
+    threads: int = Field(default=2, ge=1, le=16)
+    """Threads of one inference; two of a Pi's four leave room for the rest."""
+
+
+class StorageSettings(Record):
+    """How much room the records need."""
+
+    reserve_mb: int = Field(default=50, ge=1, le=100_000)
+    """Free space below which `doctor` warns."""
+
+
+class Settings(Record):
+    """Everything that an owner may set, by section of the file."""
+
+    device: DeviceSettings = DeviceSettings()
+    model: ModelSettings = ModelSettings()
+    policy: PolicySettings = PolicySettings()
+    uplink: UplinkSettings = UplinkSettings()
+    storage: StorageSettings = StorageSettings()
+    site: Site = Field(default_factory=Site.demonstration)
+    """What exists at this place; a section here replaces the demonstration house as a whole."""
+
+
+def load(home: Path) -> Settings:
+    """Read HOME/appliance.toml; the defaults where there is none.
+
+    Raises:
+        SettingsError: the file cannot be used; the message names every fault with file, line and key.
+    """
+    path = home / FILE_NAME
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        return Settings()
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(raw) > MAX_FILE_BYTES:
+        raise SettingsError(f"{path}: larger than {MAX_FILE_BYTES // 1024} KiB; is this a settings file?")
+    try:
+        return parse(raw.decode("utf-8"), path)
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise SettingsError(f"{path}:{line}: not UTF-8 text (byte 0x{raw[error.start]:02x})") from error
+
+
+def parse(text: str, path: Path) -> Settings:
+    """Read settings from *text*; *path* is what complaints call it.
+
+    Raises:
+        SettingsError: the same as `load`.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: not TOML: {error}") from error
+    except RecursionError as error:
+        raise SettingsError(f"{path}: nested too deep") from error
+    for loc, fault in faults.beyond_json(table):
+        raise SettingsError(f"{path}:{faults.line_of(text, loc)}: {faults.key_name(loc)}: {fault}")
+    try:
+        # Through JSON: strict records take JSON's lists for tuples and its strings for enums.
+        return Settings.model_validate_json(json.dumps(table))
+    except ValidationError as error:
+        raise SettingsError(faults.explain(error, Settings, text, path)) from error
+
+
+def write_default_file(home: Path) -> Path:
+    """Write HOME/appliance.toml, every default commented out, unless there is one.
+
+    Raises:
+        SettingsError: the home cannot be written.
+    """
+    path = home / FILE_NAME
+    try:
+        home.mkdir(mode=0o750, parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(template.commented(Settings()))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be written: {error.strerror}") from error
+    return path
+
+
+def bundle_folder(settings: Settings, home: Path) -> Path:
+    """Return the folder of the bundle that decides.
+
+    Raises:
+        BundleError: none is named and none came with the software.
+    """
+    if settings.model.bundle:
+        return home / settings.model.bundle
+    return shipped_bundle()
+
+
+def shipped_bundle() -> Path:
+    """Return the bundle that came with the software: inside the wheel, or where the recipe writes it in a checkout.
+
+    Raises:
+        BundleError: there is none.
+    """
+    package = Path(__file__).resolve().parent
+    for folder in (package / "bundles", package.parent / "firmware_models" / "bundles"):
+        bundles = sorted(path.parent for path in folder.glob("*/manifest.json"))
+        if bundles:
+            return bundles[-1]
+    raise BundleError(f"no bundle came with this installation ({package}); name one under [model] bundle")

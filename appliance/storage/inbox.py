@@ -1,0 +1,133 @@
+"""What enters: a request is durable before anyone is told that it was received."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from appliance.contracts.canonical import canonical
+from appliance.contracts.record import JsonObject
+from appliance.contracts.request import Request, RequestId
+from appliance.errors import StorageError
+from appliance.storage.database import Database
+
+
+class Parked(NamedTuple):
+    """A request that waits for a person."""
+
+    request: Request
+    waits_for: JsonObject
+    expires_at: datetime
+
+
+def submit(db: Database, request: Request) -> bool:
+    """Commit *request*; a second submission of the same id changes nothing.
+
+    Returns:
+        Whether it was new.
+    """
+    body = canonical(request.model_dump(mode="json")).decode()
+    with db.atomic() as connection:
+        cursor = connection.execute(
+            "insert into inbox (request_id, seq, received_at, status, body)"
+            " values (?, (select coalesce(max(seq), 0) + 1 from inbox), ?, 'queued', ?)"
+            " on conflict (request_id) do nothing",
+            (request.request_id, request.received_at.isoformat(), body),
+        )
+        return cursor.rowcount == 1
+
+
+def next_queued(db: Database) -> Request | None:
+    """Return the oldest request that nobody has begun."""
+    row = db.row("select body from inbox where status = 'queued' order by seq limit 1")
+    return None if row is None else _request(row["body"])
+
+
+def queued(db: Database) -> list[Request]:
+    """Return every request that nobody has begun, oldest first."""
+    return [_request(r["body"]) for r in db.rows("select body from inbox where status = 'queued' order by seq")]
+
+
+def find(db: Database, request_id: RequestId) -> Request | None:
+    """Return the request called *request_id*, whatever became of it."""
+    row = db.row("select body from inbox where request_id = ?", (request_id,))
+    return None if row is None else _request(row["body"])
+
+
+def take(db: Database, request_id: RequestId) -> None:
+    """Mark that the decision is made; recovery looks at what is left in this state."""
+    db.execute("update inbox set status = 'taken', parked = null where request_id = ?", (request_id,))
+
+
+def park(db: Database, request_id: RequestId, waits_for: JsonObject, expires_at: datetime) -> None:
+    """Keep the request until a person answers or it expires."""
+    db.execute(
+        "update inbox set status = 'parked', parked = ?, expires_at = ? where request_id = ?",
+        (json.dumps(waits_for), expires_at.isoformat(), request_id),
+    )
+
+
+def parked(db: Database, request_id: RequestId) -> Parked | None:
+    """Return what *request_id* waits for, if it waits."""
+    row = db.row("select body, parked, expires_at from inbox where request_id = ? and status = 'parked'", (request_id,))
+    if row is None:
+        return None
+    return Parked(_request(row["body"]), json.loads(row["parked"]), datetime.fromisoformat(row["expires_at"]))
+
+
+def waiting(db: Database) -> list[Parked]:
+    """Return everything that waits for a person, oldest first."""
+    rows = db.rows("select body, parked, expires_at from inbox where status = 'parked' order by seq")
+    return [Parked(_request(r["body"]), json.loads(r["parked"]), datetime.fromisoformat(r["expires_at"])) for r in rows]
+
+
+def done(db: Database, request_id: RequestId, outcome: JsonObject) -> None:
+    """Close the request with what its asker is told."""
+    db.execute(
+        "update inbox set status = 'done', parked = null, outcome = ? where request_id = ?",
+        (canonical(outcome).decode(), request_id),
+    )
+
+
+def outcome(db: Database, request_id: RequestId) -> JsonObject | None:
+    """Return what the asker of *request_id* was told, if it is settled."""
+    row = db.row("select outcome from inbox where request_id = ? and status = 'done'", (request_id,))
+    return None if row is None else json.loads(row["outcome"])
+
+
+def taken(db: Database) -> list[Request]:
+    """Return the requests whose decision was made and whose outcome was not recorded."""
+    return [_request(r["body"]) for r in db.rows("select body from inbox where status = 'taken' order by seq")]
+
+
+def indeterminate(db: Database) -> list[JsonObject]:
+    """Return the outcomes that a person still has to look into, oldest first."""
+    rows = db.rows(
+        "select outcome from inbox where status = 'done' and json_extract(outcome, '$.status') = 'indeterminate'"
+        " order by seq"
+    )
+    return [json.loads(r["outcome"]) for r in rows]
+
+
+def prune(db: Database, *, keep_n: int) -> int:
+    """Forget settled requests beyond the newest *keep_n*; the audit keeps their story.
+
+    Returns:
+        How many were forgotten.
+    """
+    with db.atomic() as connection:
+        return connection.execute(
+            "delete from inbox where status = 'done' and seq <= (select max(seq) from inbox) - ?"
+            " and json_extract(outcome, '$.status') <> 'indeterminate'",
+            (keep_n,),
+        ).rowcount
+
+
+def _request(body: str) -> Request:
+    try:
+        return Request.model_validate_json(body)
+    except ValidationError as error:
+        raise StorageError(f"an inbox row cannot be read: {error}") from error

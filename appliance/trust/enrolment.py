@@ -1,0 +1,131 @@
+"""Two files that bind a device to its controllers: the device's signed identity out, a signed grant in.
+
+Covers: a grant for another device (refused by key), an altered grant (refused by signature), a second controller that
+wants to take over (refused unless the person at the device says so). Does not cover: who stands at the device;
+whoever may write its home may enrol it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from appliance.contracts.enrolment import BrokerSettings, DeviceIdentity, EnrolledController, Enrolment, Role
+from appliance.errors import TrustError
+from appliance.trust import keys
+from appliance.trust.keys import PublicKey, SigningKey
+from appliance.trust.signature import holds, read_sealed, sealed
+
+ENROLMENT = Path("enrolment.json")
+_MAX_BYTES = 64 * 1024
+
+
+def load(home: Path) -> Enrolment | None:
+    """Return to whom the device in *home* belongs; None when it stands alone.
+
+    Raises:
+        TrustError: the file is damaged, altered, or made for another device's key.
+    """
+    path = home / ENROLMENT
+    if not path.exists():
+        return None
+    return _checked(path, keys.load(home / keys.DEVICE_KEY))
+
+
+def device_name(key: SigningKey) -> str:
+    """Return a name for a device that was given none: unique because its key is."""
+    return f"dev-{key.key_id}"
+
+
+def write_request(key: SigningKey, identity: DeviceIdentity, path: Path) -> None:
+    """Write what the controller needs to know of this device; it holds no secret.
+
+    Raises:
+        TrustError: the file cannot be written.
+    """
+    _write(path, sealed(key, identity))
+
+
+def read_request(path: Path) -> DeviceIdentity:
+    """Read a device's request; its signature proves that the device has the key it names.
+
+    Raises:
+        TrustError: unreadable, malformed, or not signed by the key within.
+    """
+    signed, identity = read_sealed(path, DeviceIdentity, limit_bytes=_MAX_BYTES)
+    if not holds(signed, PublicKey.from_hex(identity.public_key)):
+        raise TrustError(f"{path}: the signature does not belong to the key it names; ask the device for a new one")
+    return identity
+
+
+def write_grant(
+    controller: SigningKey, name: str, identity: DeviceIdentity, broker: BrokerSettings, path: Path, *, role: Role
+) -> Enrolment:
+    """Write the grant that makes the device of *identity* listen to *controller*.
+
+    Raises:
+        TrustError: the file cannot be written.
+    """
+    grant = Enrolment(
+        site=identity.site,
+        device=identity.device,
+        device_key=PublicKey.from_hex(identity.public_key).key_id,
+        controllers=(EnrolledController(public_key=controller.public.raw.hex(), name=name, role=role),),
+        broker=broker,
+    )
+    _write(path, sealed(controller, grant))
+    return grant
+
+
+def install(home: Path, grant: Path, *, replace: bool = False) -> Enrolment:
+    """Make *grant* the enrolment of the device in *home*.
+
+    Args:
+        replace: a person at the device wants another controller than before.
+
+    Raises:
+        TrustError: it is for another device, altered, or another controller's and *replace* was not said.
+    """
+    device = keys.load(home / keys.DEVICE_KEY)
+    enrolment = _checked(grant, device)
+    before = load(home)
+    known = {c.public_key for c in before.controllers} if before else set()
+    if known and known.isdisjoint(c.public_key for c in enrolment.controllers) and not replace:
+        raise TrustError(f"{home} belongs to another controller already; say --replace to give it away")
+    _write(home / ENROLMENT, grant.read_bytes())
+    return enrolment
+
+
+def hardware_id() -> str:
+    """Return what identifies the board, not the card in it; empty where the kernel does not say."""
+    for source in ("/sys/firmware/devicetree/base/serial-number", "/etc/machine-id"):
+        try:
+            return Path(source).read_text("ascii", "replace").strip("\x00\n ")[:64]
+        except OSError:
+            continue
+    return ""
+
+
+def _checked(path: Path, device: SigningKey) -> Enrolment:
+    signed, enrolment = read_sealed(path, Enrolment, limit_bytes=_MAX_BYTES)
+    signers = [PublicKey.from_hex(c.public_key) for c in enrolment.controllers]
+    if not any(holds(signed, signer) for signer in signers):
+        raise TrustError(f"{path}: not signed by a controller that it names; get the grant again")
+    if enrolment.device_key != device.key_id:
+        raise TrustError(
+            f"{path}: made for the key {enrolment.device_key}, this device has {device.key_id}; enrol this device again"
+        )
+    return enrolment
+
+
+def _write(path: Path, data: bytes) -> None:
+    draft = path.with_name(f".{path.name}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        raise TrustError(f"cannot write {path}: {error.strerror}") from error

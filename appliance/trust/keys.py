@@ -1,0 +1,139 @@
+"""A file to an Ed25519 key: made at first start, readable by its owner alone.
+
+Covers: a power cut while the key is made (whole or absent), two processes that make it at once (one wins, both use
+it), a key that others may read (refused). Does not cover: someone who is root, or who takes the SD card out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from appliance.errors import TrustError
+
+DEVICE_KEY = Path("keys/device.key")
+CONTROLLER_KEY = Path("keys/controller.key")
+
+
+class PublicKey:
+    """A key that checks signatures."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._key = Ed25519PublicKey.from_public_bytes(raw)
+        self.raw = raw
+        self.key_id = key_id(raw)
+
+    @classmethod
+    def from_hex(cls, text: str) -> PublicKey:
+        """Read a key as enrolment files hold it.
+
+        Raises:
+            TrustError: not 64 hexadecimal digits.
+        """
+        try:
+            return cls(bytes.fromhex(text))
+        except ValueError as error:
+            raise TrustError(f"not an Ed25519 public key (64 hexadecimal digits wanted): {text[:80]!r}") from error
+
+    def accepts(self, signature: bytes, data: bytes) -> bool:
+        """Tell whether *signature* was made over *data* by the owner of this key."""
+        try:
+            self._key.verify(signature, data)
+        except InvalidSignature:
+            return False
+        return True
+
+
+class SigningKey:
+    """A key that signs; its secret never leaves this object but for its own file."""
+
+    def __init__(self, private: Ed25519PrivateKey) -> None:
+        self._private = private
+        self.public = PublicKey(private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
+
+    @property
+    def key_id(self) -> str:
+        """Which key this is, in 16 hexadecimal digits."""
+        return self.public.key_id
+
+    def sign(self, data: bytes) -> bytes:
+        """Return the 64 bytes that only this key can make over *data*."""
+        return self._private.sign(data)
+
+
+def key_id(raw: bytes) -> str:
+    """Return the first 16 hexadecimal digits of SHA-256 over a raw public key."""
+    return hashlib.sha256(raw).hexdigest()[:16]
+
+
+def load_or_make(path: Path) -> SigningKey:
+    """Return the key in *path*, made now if there is none.
+
+    Raises:
+        TrustError: the file cannot be written or read, others may read it, or it is not such a key.
+    """
+    if not path.exists():
+        _make(path)
+    return load(path)
+
+
+def load(path: Path) -> SigningKey:
+    """Return the key in *path*.
+
+    Raises:
+        TrustError: absent, unreadable, readable by others, or not an Ed25519 key.
+    """
+    try:
+        mode = path.stat().st_mode & 0o777
+        pem = path.read_bytes()
+    except OSError as error:
+        raise TrustError(f"key {path}: {error.strerror}; start the appliance as the user who owns it") from error
+    if mode & 0o077:
+        raise TrustError(f"key {path} has mode {mode:04o}: others may read it; make a new one, or `chmod 0400` it")
+    try:
+        private = load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise TrustError(f"key {path} is damaged or not a PEM key; restore it from a backup, or enrol again") from error
+    if not isinstance(private, Ed25519PrivateKey):
+        raise TrustError(f"key {path} is not an Ed25519 key")
+    return SigningKey(private)
+
+
+def _make(path: Path) -> None:
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.parent.chmod(0o700)
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
+        try:
+            os.write(handle, pem)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        try:
+            # A link never replaces: of two that make a key at once, the first one's stays.
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink(missing_ok=True)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise TrustError(f"cannot make key {path}: {error.strerror}") from error

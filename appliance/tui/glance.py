@@ -1,0 +1,84 @@
+"""The daemon's status reply to what the console paints; lenient, so that an older console shows a newer daemon."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from appliance.contracts.local import Outcome
+from appliance.contracts.record import JsonObject
+from appliance.errors import WireError
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Bundle(_Part):
+    """The network in use."""
+
+    name: str = ""
+    version: str = ""
+    sha256: str = ""
+
+
+class Mark(_Part):
+    """How far a stream has come."""
+
+    sent: int = 0
+    acked: int = 0
+    newest: int = 0
+
+    @property
+    def queued_n(self) -> int:
+        """What the controller has not acknowledged yet."""
+        return max(0, self.newest - self.acked)
+
+
+class Link(_Part):
+    """The fleet's side of the device."""
+
+    enrolled: bool = False
+    connected: bool = False
+    audit: Mark = Mark()
+    evt: Mark = Mark()
+    oldest_unsent_at: datetime | None = None
+
+
+class Glance(_Part):
+    """The device at a glance."""
+
+    device: str = ""
+    name: str = ""
+    site: str = ""
+    state: str = ""
+    boot: int = 0
+    version: str = ""
+    bundle: Bundle = Bundle()
+    runtime: str = ""
+    clock: str = "untrusted"
+    simulated: bool = False
+    locked: bool = False
+    degraded: tuple[str, ...] = ()
+    devices: JsonObject = Field(default_factory=dict)
+    waiting: tuple[Outcome, ...] = ()
+    """What waits for a person: confirmations and questions, oldest first."""
+
+    indeterminate: tuple[JsonObject, ...] = ()
+    link: Link = Link()
+
+    @classmethod
+    def parse(cls, status: JsonObject) -> Glance:
+        """Read a status reply.
+
+        Raises:
+            WireError: it cannot be painted.
+        """
+        try:
+            return cls.model_validate_json(json.dumps(status))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise WireError(f"the daemon's status cannot be read: {where}: {first['msg']}") from error

@@ -1,0 +1,139 @@
+"""Draws the pictures of the documentation: `python -m appliance.tui.screenshots docs/images`.
+
+A real daemon on a home of its own, the real console, the keys that an operator would press.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from textual.pilot import Pilot
+
+from appliance.client import Appliance
+from appliance.errors import DaemonUnavailable
+from appliance.tui.app import ConsoleApp
+from appliance.tui.widgets.card import SETTLE_S, Card
+
+SIZES: Final = ((80, 24), (120, 40))
+WAIT_S: Final = 30.0
+SETTINGS: Final = '[device]\nid = "workbench-pi"\n'
+
+
+async def draw(home: Path, folder: Path, size: tuple[int, int]) -> None:
+    """Walk through the console on *home* and save a picture of every screen."""
+    appliance = Appliance(home)
+    app = ConsoleApp(home)
+
+    def card() -> Card:
+        return app.query_one(Card)
+
+    async with app.run_test(size=size) as pilot:
+
+        async def save(name: str) -> None:
+            await pilot.pause(0.3)
+            path = folder / f"{name}-{size[0]}x{size[1]}.svg"
+            path.write_text(app.export_screenshot(title="appliance console"))
+
+        async def say(text: str) -> None:
+            await pilot.press("escape", *(("space" if c == " " else c) for c in text), "enter")
+            await _until(pilot, lambda: card().outcome is not None)
+
+        await _until(pilot, lambda: app.glance is not None)
+        await save("welcome")
+        await say("start the extractor for ten minutes")
+        await say("dim the workshop lights to 30 percent")
+        await save("done")
+        await say("unlock the front door")
+        await save("confirm")
+        if _status(card()) == "waiting":
+            await asyncio.sleep(SETTLE_S)
+            await pilot.press("n")
+            await _until(pilot, lambda: _status(card()) == "refused")
+        await asyncio.to_thread(appliance.call, "set_light_level", {"room": "kitchen"})
+        await _until(pilot, lambda: app.glance is not None and bool(app.glance.waiting))
+        await pilot.press("f4")
+        await save("question")
+        await pilot.press(*"40", "enter")
+        await _until(pilot, lambda: _status(card()) == "done")
+        await say("don't open the gate")
+        await save("refused")
+        await pilot.press("ctrl+t")
+        await save("light")
+        await pilot.press("ctrl+t", "f2", "end", "home", "down", "down", "down", "enter")
+        await save("detail")
+        await pilot.press("escape", "f1")
+        await save("help")
+        await pilot.press("escape", "f12")
+        await _until(pilot, lambda: app.glance is not None and app.glance.locked)
+        await save("stopped")
+        await pilot.press("ctrl+r")
+        await save("release")
+        await pilot.press("y")
+        await _until(pilot, lambda: app.glance is not None and not app.glance.locked)
+
+
+def _status(card: Card) -> str:
+    return card.outcome.status if card.outcome else ""
+
+
+async def _until(pilot: Pilot[int], claim: Callable[[], bool]) -> None:
+    end_s = time.monotonic() + WAIT_S
+    while not claim():
+        if time.monotonic() > end_s:
+            raise TimeoutError("the console did not come to the next picture")
+        await pilot.pause(0.05)
+
+
+def main(argv: list[str]) -> int:
+    """Draw every picture into the folder named on the command line.
+
+    Returns:
+        An exit code.
+    """
+    if len(argv) != 1:
+        print("usage: python -m appliance.tui.screenshots FOLDER", file=sys.stderr)  # noqa: T201 -- a command
+        return 2
+    folder = Path(argv[0])
+    folder.mkdir(parents=True, exist_ok=True)
+    for size in SIZES:
+        with tempfile.TemporaryDirectory() as root:
+            home = Path(root)
+            (home / "appliance.toml").write_text(SETTINGS)
+            daemon = subprocess.Popen(
+                [sys.executable, "-m", "appliance", "--home", root, "run"],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            try:
+                _wait_for(Appliance(home))
+                asyncio.run(draw(home, folder, size))
+            finally:
+                daemon.terminate()
+                daemon.wait(timeout=WAIT_S)
+    shutil.copyfile(folder / "done-120x40.svg", folder / "console.svg")  # the README's
+    return 0
+
+
+def _wait_for(appliance: Appliance) -> None:
+    end_s = time.monotonic() + WAIT_S
+    while True:
+        try:
+            appliance.hello()
+        except DaemonUnavailable:
+            if time.monotonic() > end_s:
+                raise
+            time.sleep(0.1)
+        else:
+            return
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

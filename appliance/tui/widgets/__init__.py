@@ -1,0 +1,1 @@
+"""Parts of the screens; each owns its messages, its keys and its look."""

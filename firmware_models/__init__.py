@@ -1,0 +1,1 @@
+"""Makes model bundles; the appliance runs without it."""

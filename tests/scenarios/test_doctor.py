@@ -1,0 +1,178 @@
+"""`appliance doctor` names what is wrong and what to do, and changes nothing."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from appliance import doctor
+from appliance.checks import machine, records
+from appliance.checks.finding import Finding, Patient
+from appliance.contracts.home import Home
+from appliance.settings import Settings, StorageSettings
+from appliance.trust import enrolment, keys
+
+
+def found(home, check):
+    (finding,) = [f for f in doctor.examine(home) if f.check == check]
+    return finding
+
+
+def test_a_home_that_does_not_exist_yet_is_not_made(tmp_path):
+    findings = doctor.examine(Home(tmp_path / "home"))
+
+    assert not (tmp_path / "home").exists()
+    assert [f.check for f in findings if f.check in ("permissions", "records", "daemon") and f.level != "ok"] == []
+
+
+def test_a_running_appliance_is_well(appliance):
+    appliance.home.root.chmod(0o750)  # as the daemon makes it
+
+    said = found(appliance.home, "daemon")
+
+    assert "start 1, pins simulated" in said.found
+    assert found(appliance.home, "records").level == "ok"
+    assert found(appliance.home, "permissions").level == "ok"
+
+
+def test_a_latched_stop_is_named_with_its_remedy(appliance):
+    appliance.client.stop("smoke")
+
+    said = found(appliance.home, "daemon")
+
+    assert said.level == "warn"
+    assert "appliance release" in said.remedy
+
+
+def test_a_mistake_in_the_settings_is_a_finding_and_the_other_checks_go_on(bench):
+    bench.configure("[model]\nthreds = 2\n")
+
+    findings = doctor.examine(bench.home)
+
+    assert findings[0].level == "fail"
+    assert "did you mean [model] threads?" in findings[0].found
+    assert len(findings) == len(doctor.CHECKS) + 1
+
+
+def test_a_damaged_database_is_found(appliance):
+    appliance.stop()
+    data = bytearray(appliance.home.database.read_bytes())
+    data[4096:8192] = b"\xff" * 4096
+    appliance.home.database.write_bytes(data)
+
+    said = found(appliance.home, "records")
+
+    assert said.level == "fail"
+    assert "nothing is deleted" in said.remedy
+
+
+def test_a_database_that_was_set_aside_is_pointed_at(appliance):
+    (appliance.home.root / "appliance.db.corrupt-1").write_bytes(b"")
+
+    said = found(appliance.home, "records")
+
+    assert said.level == "warn"
+    assert "appliance.db.corrupt-1" in said.found
+
+
+def test_a_key_that_others_may_read_fails(appliance):
+    (appliance.home.root / keys.DEVICE_KEY).chmod(0o644)
+
+    said = found(appliance.home, "permissions")
+
+    assert said.level == "fail"
+    assert "chmod" in said.remedy
+
+
+def test_a_home_that_is_open_to_everyone_is_a_warning(bench):
+    bench.configure("")
+    bench.home.root.chmod(0o755)
+
+    assert found(bench.home, "permissions").level == "warn"
+
+
+def test_less_room_than_the_reserve_is_a_warning(tmp_path):
+    chosen = Settings(storage=StorageSettings(reserve_mb=100_000))
+    small = machine.disk(Patient(Home(tmp_path), chosen))
+
+    assert small.level == ("warn" if "less than the reserve" in small.found else "ok")
+
+
+@pytest.mark.parametrize(
+    ("version", "named"),
+    [((3, 6, 23), False), ((3, 7, 0), True), ((3, 40, 1), True), ((3, 51, 2), True), ((3, 51, 3), False)],
+)
+def test_the_wal_reset_bug_is_named_for_the_versions_that_have_it(monkeypatch, tmp_path, version, named):
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
+
+    said = records.sqlite_version(Patient(Home(tmp_path), Settings()))
+
+    assert ("WAL-reset" in said.found) is named
+
+
+@pytest.fixture
+def enrolled(appliance, tmp_path):
+    """The home of a device whose broker is a port on loopback."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        device = keys.load(appliance.home.root / keys.DEVICE_KEY)
+        identity = enrolment.DeviceIdentity(site="home", device="d1", public_key=device.public.raw.hex())
+        controller = keys.load_or_make(tmp_path / "controller.key")
+        broker = enrolment.BrokerSettings(host="127.0.0.1", port=port)
+        enrolment.write_grant(controller, "office", identity, broker, tmp_path / "grant", role=enrolment.Role.OPERATOR)
+        enrolment.install(appliance.home.root, tmp_path / "grant")
+        yield appliance.home, server
+
+
+def test_a_broker_that_listens_is_reached(enrolled):
+    home, _ = enrolled
+
+    assert found(home, "fleet") == Finding("fleet", "ok", found(home, "fleet").found)
+    assert "office" in found(home, "fleet").found
+
+
+def test_a_broker_that_is_gone_is_a_warning_because_nothing_here_needs_it(enrolled):
+    home, server = enrolled
+    server.close()
+
+    said = found(home, "fleet")
+
+    assert said.level == "warn"
+    assert "reports wait" in said.remedy
+
+
+def test_an_enrolment_that_was_altered_fails(enrolled):
+    home, _ = enrolled
+    home.enrolment.write_bytes(home.enrolment.read_bytes().replace(b"office", b"0ffice"))
+
+    assert found(home, "fleet").level == "fail"
+
+
+def test_a_check_that_breaks_is_a_finding_itself(tmp_path):
+    def broken(patient):
+        raise ZeroDivisionError
+
+    findings = doctor.examine(Home(tmp_path), (broken, machine.machine))
+
+    assert [f.level for f in findings] == ["ok", "fail", "ok"]
+
+
+def test_the_command_ends_with_1_when_something_failed_and_says_it_as_json_too(bench):
+    bench.configure("[polcy]\n")
+
+    ran = subprocess.run(
+        [sys.executable, "-m", "appliance", "--home", bench.home.root, "doctor", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    said = json.loads(ran.stdout)
+    assert ran.returncode == 1
+    assert said["ok"] is False
+    assert said["checks"][0]["check"] == "settings"

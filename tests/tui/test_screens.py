@@ -1,0 +1,196 @@
+"""Every screen as text, at the smallest and at a comfortable size, with a clock that stands still.
+
+When a change is meant: `APPLIANCE_ACCEPT_SCREENS=1 .venv/bin/pytest tests/tui/test_screens.py`, and look at the diff.
+"""
+
+import json
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from textual.app import App
+
+from appliance.contracts.audit import AuditRecord, Moment
+from appliance.contracts.local import Outcome
+from appliance.storage import audit, database
+from appliance.tui import looks
+from appliance.tui.glance import Glance
+from appliance.tui.glyphs import PLAIN, RICH
+from appliance.tui.queries import History
+from appliance.tui.screens.detail import DetailScreen
+from appliance.tui.screens.help import HelpScreen
+from appliance.tui.screens.main import MainScreen
+from appliance.tui.screens.release import ReleaseScreen
+
+SIZES = [(80, 24), (120, 40)]
+SETTLE_S = 20.0
+"""How long a busy machine may take to paint."""
+
+NOW = datetime(2026, 11, 22, 21, 30, tzinfo=UTC)
+HERE = Path(__file__).parent
+WORDS = "dim the workshop lights to 30 percent and start the extractor for ten minutes"
+
+
+class Stage(App):
+    """Holds one screen as the console would, and nothing else."""
+
+    CSS_PATH = str(HERE.parents[1] / "appliance" / "tui" / "console.tcss")
+
+    def __init__(self, *, plain=False):
+        super().__init__()
+        for theme in (looks.DARK, looks.LIGHT):
+            self.register_theme(theme)
+        self.theme = looks.DARK.name
+        self.glyphs = PLAIN if plain else RICH
+        self.main = MainScreen(
+            self.glyphs, now=lambda: NOW, monotonic_s=lambda: 100.0, new_token=lambda: "token", zone=UTC
+        )
+        self.set_class(plain, "-plain")
+
+    def get_default_screen(self):
+        return self.main
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    read = json.loads((HERE / "outcomes.json").read_text())
+    return {name: Outcome.model_validate_json(json.dumps(value)) for name, value in read.items()}
+
+
+@pytest.fixture(scope="module")
+def glance():
+    return Glance.parse(json.loads((HERE / "status.json").read_text()))
+
+
+@pytest.fixture
+def history(tmp_path):
+    """A ledger with a few requests, written by the storage itself."""
+    db = database.open_database(tmp_path / "appliance.db").db
+    written = json.loads((HERE / "ledger.json").read_text())
+    for n, row in enumerate(written):
+        moment = Moment(at=NOW - timedelta(minutes=len(written) - n), monotonic_s=float(n), boot=3, clock="trusted")
+        audit.append(db, AuditRecord(moment=moment, **row))
+    db.close()
+    found = History(tmp_path / "appliance.db")
+    yield found
+    found.close()
+
+
+async def is_as_accepted(name, size, pilot, text_now):
+    """Wait until the screen is as the picture of that name; take the screen over as the picture when told to."""
+    path = HERE / "screens" / f"{name}-{size[0]}x{size[1]}.txt"
+    if os.environ.get("APPLIANCE_ACCEPT_SCREENS"):
+        await pilot.pause(1.0)  # footer and layout settle
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text_now() + "\n")
+    accepted = path.read_text()
+    end_s = time.monotonic() + SETTLE_S
+    while text_now() + "\n" != accepted and time.monotonic() < end_s:
+        await pilot.pause(0.05)
+    assert text_now() + "\n" == accepted, f"{path.name} has changed"
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        *((name, size) for name in ("done", "waiting", "asked") for size in SIZES),
+        *((name, SIZES[0]) for name in ("refused", "failed", "indeterminate")),
+    ],
+    ids=str,
+)
+async def test_the_main_screen_shows_an_outcome(name, size, outcomes, glance, history, screen_text):
+    app = Stage()
+    async with app.run_test(size=size) as pilot:
+        app.main.show_glance(glance, "")
+        app.main.show_history(history.entries())
+        await pilot.press(*"x", "enter")
+        app.main.show_outcome("token", outcomes[name])
+
+        await is_as_accepted(f"main-{name}", size, pilot, lambda: screen_text(app))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+async def test_the_main_screen_greets_a_newcomer(size, glance, screen_text):
+    app = Stage()
+    async with app.run_test(size=size) as pilot:
+        app.main.show_glance(glance.model_copy(update={"waiting": ()}), "")
+        app.main.show_history([])
+
+        await is_as_accepted("main-welcome", size, pilot, lambda: screen_text(app))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+async def test_the_main_screen_is_loud_when_stopped_and_honest_when_alone(size, glance, history, screen_text):
+    app = Stage()
+    async with app.run_test(size=size) as pilot:
+        locked = glance.model_copy(update={"locked": True, "state": "locked"})
+        app.main.show_history(history.entries())
+        app.main.show_glance(locked, "The daemon does not answer; trying again.")
+
+        await is_as_accepted("main-stopped-and-lost", size, pilot, lambda: screen_text(app))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+async def test_an_old_terminal_gets_ascii_only(size, outcomes, glance, history, screen_text):
+    app = Stage(plain=True)
+    async with app.run_test(size=size) as pilot:
+        app.main.show_glance(glance, "")
+        app.main.show_history(history.entries())
+        await pilot.press(*"x", "enter")
+        app.main.show_outcome("token", outcomes["done"])
+
+        await is_as_accepted("main-plain", size, pilot, lambda: screen_text(app))
+        # The degree sign is in every 8-bit character set of a console.
+        assert {c for c in screen_text(app) if ord(c) > 126} <= {"°"}
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("key", ["request-1", "request-2"])
+async def test_the_detail_screen_tells_the_story_of_a_request(key, size, glance, history, screen_text):
+    app = Stage()
+    async with app.run_test(size=size) as pilot:
+        history.entries()
+        screen = DetailScreen(history.find(key), history.story(key), RICH, UTC)
+        await app.push_screen(screen)
+        screen.show_glance(glance, "")
+
+        def text_without_hashes():
+            # The salts of personal words are random, and so are the hashes over them.
+            text = screen_text(app)
+            for row in history.story(key):
+                text = text.replace(row.hash[:10], "<hash>    ")
+            return text
+
+        await is_as_accepted(f"detail-{key}", size, pilot, text_without_hashes)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize(("name", "screen"), [("help", HelpScreen), ("release", ReleaseScreen)])
+async def test_help_and_release(name, screen, size, glance, screen_text):
+    app = Stage()
+    async with app.run_test(size=size) as pilot:
+        app.main.show_glance(glance, "")
+        await app.push_screen(screen())
+
+        await is_as_accepted(name, size, pilot, lambda: screen_text(app))
+
+
+@pytest.mark.parametrize("theme", [looks.DARK.name, looks.LIGHT.name])
+async def test_the_words_of_an_argument_and_its_value_have_one_colour_and_a_letter(theme, outcomes, glance):
+    app = Stage()
+    app.theme = theme
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press(*"x", "enter")
+        app.main.show_outcome("token", outcomes["done"])
+        await pilot.pause(0.3)
+        strips = app.screen._compositor.render_strips(app.size)
+
+    styled = [(s.text.strip(), s.style) for strip in strips for s in strip if s.style and s.text.strip()]
+    for said, value in (("workshop", "workshop"), ("30 percent", "30 %"), ("extractor", "extractor")):
+        underlined = next(style for text, style in styled if text == said and style.underline)
+        shown = [style for text, style in styled if text == value and not style.underline]
+        assert underlined.color in {style.color for style in shown}, said
+    badges = [text for text, style in styled if style.reverse and text in set("abcd")]
+    assert badges == ["a", "b", "c", "d", "a", "b", "c", "d"]

@@ -1,0 +1,91 @@
+"""What may happen, as a table."""
+
+import pytest
+
+from appliance.contracts.request import Origin, OriginKind
+from appliance.contracts.toolcall import GroundedCall
+from appliance.contracts.toolspec import Risk, ToolSpec
+from appliance.contracts.verdict import Deny
+from appliance.policy.rules import PolicySettings, Situation, judge
+
+
+def verdict(*, risk=Risk.LOW, confidence=0.9, kind=OriginKind.OPERATOR, role="operator", policy=None, laws=(), **now):
+    situation = {
+        "locked": False,
+        "recordable": True,
+        "confirmed": False,
+        "by_model": True,
+        "doubtful": False,
+        "act_at": 0.7,
+        "refuse_below": 0.1,
+        "tools": ("t", "u"),
+    } | now
+    call = GroundedCall(tool="t", confidence=confidence)
+    spec = ToolSpec(name="t", risk=risk)
+    origin = Origin(kind=kind, peer="test", role=role)
+    return judge(call, spec, origin, Situation(**situation), policy or PolicySettings(), laws).verdict
+
+
+@pytest.mark.parametrize(
+    ("confidence", "expected"), [(0.70, "allow"), (0.69, "confirm"), (0.10, "confirm"), (0.09, "deny")]
+)
+def test_confidence_decides_at_its_exact_limits(confidence, expected):
+    assert verdict(confidence=confidence).verdict == expected
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected", "rule"),
+    [
+        ({}, "allow", "default"),
+        ({"locked": True}, "deny", "emergency-stop"),
+        ({"locked": True, "risk": Risk.READ}, "allow", "default"),
+        ({"locked": True, "confirmed": True}, "deny", "emergency-stop"),
+        ({"recordable": False}, "deny", "recordable"),
+        ({"recordable": False, "risk": Risk.READ}, "allow", "default"),
+        ({"risk": Risk.HIGH}, "confirm", "risk"),
+        ({"risk": Risk.HIGH, "confidence": 1.0}, "confirm", "risk"),
+        ({"risk": Risk.HIGH, "confirmed": True}, "allow", "default"),
+        ({"risk": Risk.HIGH, "kind": OriginKind.TIMER}, "confirm", "risk"),
+        ({"confidence": 0.05, "confirmed": True}, "deny", "confidence"),
+        ({"confidence": 0.5, "confirmed": True}, "allow", "default"),
+        ({"confidence": 0.0, "by_model": False}, "allow", "default"),
+        ({"doubtful": True}, "confirm", "confidence"),
+        ({"confidence": 0.5, "risk": Risk.READ}, "allow", "default"),
+        ({"confidence": 0.05, "risk": Risk.READ}, "deny", "confidence"),
+        ({"doubtful": True, "confirmed": True}, "allow", "default"),
+        ({"role": "viewer"}, "deny", "roles"),
+        ({"role": "viewer", "risk": Risk.READ}, "allow", "default"),
+        ({"kind": OriginKind.CONTROLLER}, "allow", "default"),
+        ({"kind": OriginKind.CONTROLLER, "risk": Risk.HIGH}, "confirm", "roles"),
+        ({"kind": OriginKind.CONTROLLER, "policy": PolicySettings(controller_risk=Risk.READ)}, "confirm", "roles"),
+        ({"policy": PolicySettings(disabled_tools=("t",))}, "deny", "disabled-tools"),
+        ({"policy": PolicySettings(disabled_tools=("t",)), "confirmed": True}, "deny", "disabled-tools"),
+    ],
+)
+def test_the_rules_as_a_table(facts, expected, rule):
+    found = verdict(**facts)
+
+    assert (found.verdict, found.rule) == (expected, rule)
+
+
+def test_a_denial_says_why_and_what_is_allowed_instead():
+    found = verdict(policy=PolicySettings(disabled_tools=("t",)))
+
+    assert found.reason
+    assert found.allowed == ("u",)
+    assert "appliance.toml" in found.remedy
+
+
+def test_a_workflow_can_only_make_the_verdict_stricter():
+    class Forbids:
+        def judge(self, call, spec, origin):
+            return Deny(rule="workflow", reason="not in this state")
+
+    class Silent:
+        def judge(self, call, spec, origin):
+            return None
+
+    assert verdict(laws=(Silent(),)).verdict == "allow"
+    assert verdict(laws=(Silent(), Forbids())).verdict == "deny"
+    assert verdict(laws=(Forbids(),), confirmed=True).verdict == "deny"
+    assert verdict(laws=(Silent(),), risk=Risk.HIGH).verdict == "confirm"
