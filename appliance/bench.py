@@ -96,14 +96,24 @@ def measure(home: Home, *, requests_n: int = 200) -> JsonObject:
 
 
 def as_table(measured: JsonObject) -> str:
-    """Write the figures for a person: one a line."""
+    """Write the figures for a person: one a line, and what was measured in several ways as a table."""
     lines = []
     for key, value in measured.items():
-        if isinstance(value, dict):
-            lines.append(key)
-            lines += [f"  {name.replace('_', ' '):<26} {inner}" for name, inner in value.items()]
-        else:
+        if not isinstance(value, dict):
             lines.append(f"{key.replace('_', ' '):<28} {value}")
+            continue
+        inner = list(value.values())
+        if inner and all(isinstance(row, dict) for row in inner):
+            columns = list(dict.fromkeys(name for row in inner if isinstance(row, dict) for name in row))
+            lines.append(f"{key:<28} " + "".join(f"{name.replace('_', ' '):>12}" for name in columns))
+            lines += [
+                f"  {name.replace('_', ' '):<26} " + "".join(f"{row.get(column, '')!s:>12}" for column in columns)
+                for name, row in value.items()
+                if isinstance(row, dict)
+            ]
+        else:
+            lines.append(key)
+            lines += [f"  {name.replace('_', ' '):<26} {figure}" for name, figure in value.items()]
     return "\n".join(lines)
 
 

@@ -150,7 +150,7 @@ def _accepted(reply: LocalReply) -> LocalReply:
     match reply.error:
         case "malformed" | "too_long" | "unknown_op":
             raise UsageError(message)
-        case "busy":
+        case "busy" | "ending":
             raise DaemonUnavailable(message)
         case _:
             raise ApplianceError(message)

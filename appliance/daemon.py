@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
+import platform
 import secrets
 import signal
 import threading
-from collections import deque
+import time
 from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Final, NamedTuple
 
 from appliance import __version__, settings
-from appliance.agent import model, recovery, scheduler
+from appliance.agent import epochs, model, recovery, rekeying, scheduler
+from appliance.agent.announcing import Identity
 from appliance.agent.clock import SystemClock
+from appliance.agent.configuration import InForce
+from appliance.agent.custody import Custody, Terms
+from appliance.agent.deciding import Judge
 from appliance.agent.emergency import Emergency
 from appliance.agent.frontdoor import FrontDoor
 from appliance.agent.health import Health
+from appliance.agent.keeper import Keeper
 from appliance.agent.outcomes import Outcomes
 from appliance.agent.plan import Versions
 from appliance.agent.reading import Reader
+from appliance.agent.retaining import Bounds
 from appliance.agent.status import Glance
+from appliance.agent.troubles import Troubles
 from appliance.agent.turn import Turn
 from appliance.agent.wire import Wire
 from appliance.agent.worker import Worker
-from appliance.contracts.audit import AuditRecord, RecordKind
+from appliance.contracts.decision import Configuration
 from appliance.contracts.enrolment import Enrolment
 from appliance.contracts.home import Home
+from appliance.contracts.local import LocalReply
 from appliance.contracts.manifest import Thresholds
 from appliance.contracts.record import JsonObject
 from appliance.contracts.request import Request
+from appliance.contracts.retaining import RetainingRequest
 from appliance.contracts.toolcall import GroundedCall
 from appliance.errors import BundleError, SettingsError, StorageError, TrustError
 from appliance.journal import Journal, open_journal
 from appliance.policy.lifecycle import Lifecycle, State
 from appliance.settings import Settings
-from appliance.storage import audit, database, meta
+from appliance.storage import database, meta, reserve, signed
 from appliance.storage.database import Database
 from appliance.storage.ownership import own
 from appliance.tools.declare import Tool
@@ -42,16 +52,16 @@ from appliance.tools.registry import Registry
 from appliance.tools.toolbox import open_toolbox
 from appliance.transport.local import socket_path
 from appliance.transport.local_server import LocalServer
-from appliance.trust import enrolment, keys
+from appliance.trust import enrolment, rotation
 
 NO_BUNDLE: Final = Thresholds(act=1.0, confirm=1.0, abstain=0.0)
 """Without a bundle no words are read, so nothing is ever this sure."""
 
+ROOM_LOOK_S: Final = 2.0
+"""How often a start on a full disk looks whether somebody has made room."""
+
 QUIT_AFTER_S: Final = 0.2
 """Between the answer to `quit` and the end, so that the answer arrives."""
-
-REMEMBER_EVERY_S: Final = 60.0
-"""How old the ledger's head beside the database may be; a small file a minute, and only when there is news."""
 
 
 class Parts(NamedTuple):
@@ -77,16 +87,30 @@ class Daemon:
     ) -> None:
         self._home = home
         self._ended = threading.Event()
-        self._unwritten: deque[AuditRecord] = deque(maxlen=100)
-        self._remembered_s, self._remembered_seq = 0.0, 0
         self.journal = Journal()
         opened = database.open_database(home.database)
         self._db = opened.db
-        self._boot = boot = meta.next_boot(self._db, home.root)
+        last = signed.read(home.signed)
+        boot = meta.next_boot(self._db, last.boot if last else 0)
         self._clock = SystemClock(boot)
-        key = keys.load_or_make(home.root / keys.DEVICE_KEY)
-        device = chosen.device.id or enrolment.device_name(key)
         self._health = Health()
+        self._outcomes = Outcomes()
+        self._keeper = Keeper(self._db, self._clock, self.storage_failed)
+        self._lifecycle = Lifecycle(self._illegal_trigger)
+        self._troubles = Troubles(
+            home.root,
+            home.database,
+            health=self._health,
+            lifecycle=self._lifecycle,
+            log=self.journal,
+            writable=self._can_write_again,
+            touch=self._outcomes.touch,
+        )
+        if rekeying.finish(home.root, self._db, rekeying.cosigning(self._db, home.signed, self._clock)):
+            self.journal.warning("a change of the device's key was finished after a power cut")
+        key = rotation.current(home.root, make=True)
+        identity = Identity(key, rotation.kept(home.root))
+        device = chosen.device.id or enrolment.device_name(home.root, key)
         granted = self._load_enrolment()
         site = chosen.device.site
         if granted is not None:
@@ -101,8 +125,53 @@ class Daemon:
             runtime=loaded.runtime if loaded else "",
         )
         self._reports = granted is not None
-        self._open_epoch(device, key.key_id, opened.set_aside)
-        self._lifecycle = Lifecycle(self._illegal_trigger)
+        begun = epochs.open_epoch(
+            self._db,
+            home.signed,
+            device=device,
+            key=key,
+            boot=boot,
+            clock=self._clock,
+            set_aside=opened.set_aside,
+        )
+        if begun.complaint is not None:
+            self._health.set("epoch", begun.complaint)
+        if begun.unwritable is not None:
+            self._health.set("signing", begun.unwritable)
+            self.journal.warning("nothing can be signed")
+        for fault in opened.mended:
+            self._health.set("schema", f"the database had what is not the appliance's, and it was removed: {fault}")
+            self._keeper.append(
+                "note",
+                {
+                    "event": "the database's schema was mended",
+                    "type": fault.entry.type,
+                    "name": fault.entry.name[:200],
+                    "table": fault.entry.table[:200],
+                    "sql_sha256": fault.sql_sha256,
+                },
+            )
+        self._custody = Custody(
+            self._db,
+            home,
+            identity,
+            begun,
+            Terms(
+                checkpoint_every_n=chosen.ledger.checkpoint_every_n,
+                checkpoint_every_s=chosen.ledger.checkpoint_every_s,
+                bounds=Bounds(
+                    keep_days=chosen.ledger.keep_days,
+                    quota_mb=chosen.ledger.quota_mb,
+                    personal_days=chosen.privacy.personal_days,
+                ),
+            ),
+            device=device,
+            clock=self._clock,
+            enrolled=self._reports,
+            troubles=self._troubles,
+            on_signed=self._on_signed,
+            on_rekeyed=self._on_rekeyed,
+        )
         toolbox = open_toolbox(
             chosen.site, db=self._db, clock=self._clock, home=home.root, understand=self._understand, more=more
         )
@@ -116,17 +185,26 @@ class Daemon:
             )
         self._simulated = toolbox.simulated
         self._emergency = Emergency(home.latch, self._make_safe, self._registry.release)
-        self._outcomes = Outcomes()
         thresholds = loaded.bundle.manifest.thresholds if loaded else NO_BUNDLE
         self._reader = Reader(loaded.decoder if loaded else None, self._registry, thresholds, chosen.site.zone)
+        configuration = Configuration(
+            agent_id=device,
+            **self._versions.model_dump(),
+            machine=platform.machine(),
+            thresholds=thresholds,
+            zone=chosen.site.timezone,
+            policy=chosen.policy.model_dump(mode="json"),
+            tools=self._registry.every_spec(),
+        )
         self._turn = Turn(
             db=self._db,
             reader=self._reader,
+            judge=Judge(self._registry, thresholds, chosen.policy),
             registry=self._registry,
             lifecycle=self._lifecycle,
-            guards=_Guards(self._emergency, self._health, self._on_storage),
+            guards=_Guards(self._emergency, self._troubles),
             settings=chosen.policy,
-            thresholds=thresholds,
+            configuration=InForce(configuration),
             versions=self._versions,
             clock=self._clock,
             new_id=_new_id,
@@ -136,16 +214,17 @@ class Daemon:
         self._wire = Wire(
             db=self._db,
             boot=boot,
-            key=key,
+            identity=identity,
             granted=granted,
             settings=chosen.uplink,
             clock=self._clock,
             tools=self._registry.specs(),
             versions=self._versions,
             state=lambda: self._lifecycle.state,
-            append=self._append,
+            append=self._keeper.append,
             emergency=self._stop_remotely,
             wake=lambda: self._worker.wake(),  # noqa: PLW0108 -- the worker is built further down
+            share=chosen.privacy.share,
         )
         self._worker = Worker(
             db=self._db,
@@ -155,9 +234,10 @@ class Daemon:
             fire_due=lambda: scheduler.due(self._db, self._clock),
             tick=self._tick,
             is_recordable=lambda: not self._health.has("storage"),
-            on_storage=self._on_storage,
+            on_storage=self._troubles.storage,
             on_fault=self._on_fault,
             on_settled=self._on_settled,
+            on_log=lambda small: self._troubles.log_held_back(not small),
         )
         self._glance = Glance(
             device={"device": device, "name": chosen.device.name or device, "site": site},
@@ -171,6 +251,7 @@ class Daemon:
             locked=self._emergency.is_locked,
             degraded=self._health.reasons,
             link=self._wire.glance,
+            ledger=self._custody.standing,
         )
         self._server = LocalServer(
             socket_path(home.root),
@@ -192,6 +273,8 @@ class Daemon:
 
     def start(self) -> None:
         """Recover what the last run left open, then open for requests."""
+        if self._custody.tell_salvaged():
+            self.journal.error("a damaged database was set aside and salvaged")
         for outcome in recovery.recover(self._db, self._clock.moment, self._versions, reports=self._reports):
             self.journal.warning("an act is in doubt after a power cut", request_id=outcome.request_id)
         recovery.drop_stale(self._db, self._clock.moment, self._versions, reports=self._reports)
@@ -199,23 +282,29 @@ class Daemon:
         if self._emergency.is_locked():
             self._registry.safe("latched before this start")
             self._lifecycle.fire("stop")
-            self._append("emergency", {"peer": "this start", "latched": True, "found": "latched before this start"})
-        self._append("boot", {"versions": self._versions.model_dump(mode="json"), "simulated": self._simulated})
-        self._settle_health()
+            facts: JsonObject = {"peer": "this start", "latched": True, "found": "latched before this start"}
+            self._keeper.append("emergency", facts)
+        self._keeper.append("boot", {"versions": self._versions.model_dump(mode="json"), "simulated": self._simulated})
+        self._troubles.settle()
+        self._custody.start()
         self._worker.start()
         self._server.start()
         self._wire.start()
+        reserve.keep(self._home.root)
         self.journal.info("ready", version=__version__)
 
     def stop(self) -> None:
         """Finish the turn under way, drive outputs safe, close everything, in reverse order."""
+        self._custody.leave()
         self._wire.stop()
-        self._server.stop()
         finished = self._worker.stop()
+        # Whoever asked has an answer before the pins are given back.
+        self._outcomes.end()
+        self._server.stop()
         self._registry.close()
         self._lifecycle.fire("shut")
-        self._append("shutdown", {"finished": finished})
-        self._remember()
+        self._keeper.append("shutdown", {"finished": finished})
+        self._custody.stop()
         if finished:
             self._db.close()
 
@@ -244,7 +333,7 @@ class Daemon:
         refused = self._emergency.stop(reason, self._clock.now())
         self._lifecycle.fire("stop")
         facts: JsonObject = {"peer": peer, "latched": True, "outputs_not_written": list(refused)}
-        self._append("emergency", facts, {"reason": reason})
+        self._keeper.append("emergency", facts, {"reason": reason})
         self._outcomes.touch()
         self._wire.wake()
         return refused
@@ -254,8 +343,8 @@ class Daemon:
         released = self._emergency.release()
         if released:
             self._lifecycle.fire("release")
-            self._append("emergency", {"peer": peer, "latched": False})
-            self._settle_health()
+            self._keeper.append("emergency", {"peer": peer, "latched": False})
+            self._troubles.settle()
             self._outcomes.touch()
             self._wire.wake()
         return released
@@ -266,6 +355,19 @@ class Daemon:
         found = recovery.resolve(self._db, moment, request_id, happened=happened, note=note, peer=peer)
         self._outcomes.touch()
         return found
+
+    def rotate_key(self, reason: str, compromised: bool, peer: str) -> JsonObject:  # noqa: FBT001 -- a fact
+        """Give the device a new key; the ledger, the checkpoints and the fleet go on with it."""
+        changed = self._custody.rotate_key(reason=reason, compromised=compromised, peer=peer)
+        self.journal.warning("the device has a new key")
+        self._outcomes.touch()
+        return changed
+
+    def retain(self, request: RetainingRequest, peer: str) -> LocalReply:
+        """Hold, release, redact or prune records of the ledger."""
+        reply = self._custody.retain(request, peer)
+        self._outcomes.touch()
+        return reply
 
     def quit(self) -> None:
         """Ask the daemon to end, once whoever asked has had the answer."""
@@ -290,91 +392,45 @@ class Daemon:
             self.journal.error("no usable enrolment", error=error)
             return None
 
-    def _open_epoch(self, device: str, key_id: str, set_aside: object) -> None:
-        """Write the first record of a new database: who writes, and what went before."""
-        with self._db.reading() as connection:
-            if audit.head(connection)[0]:
-                return
-        last = meta.remembered_head(self._home.root)
-        facts: JsonObject = {
-            "device": device,
-            "key_id": key_id,
-            "epoch": database.epoch(self._db),
-            "predecessor": last,
-            "set_aside": str(set_aside) if set_aside else None,
-        }
-        self._append("epoch", facts)
-        if set_aside:
-            self._health.set("database", f"the database was damaged; it lies in {set_aside}, a new one was begun")
-
-    def _append(self, kind: RecordKind, facts: JsonObject, personal: JsonObject | None = None) -> None:
-        record = AuditRecord(kind=kind, moment=self._clock.moment(), facts=facts, personal=personal or {})
-        try:
-            with self._db.atomic():
-                while self._unwritten:
-                    audit.append(self._db, self._unwritten[0])
-                    self._unwritten.popleft()
-                audit.append(self._db, record)
-        except StorageError as error:
-            # A stop on a full disk happened all the same: its record waits for the disk, with the time it was made.
-            if kind == "emergency":
-                self._unwritten.append(record)
-            self._on_storage(error)
-
     def _illegal_trigger(self, state: State, trigger: str) -> None:
-        self._append("illegal_trigger", {"state": state.value, "trigger": trigger})
-
-    def _on_storage(self, error: StorageError | None) -> None:
-        changed = self._health.clear("storage") if error is None else self._health.set("storage", str(error))
-        if changed:
-            if error is not None:
-                self.journal.error("storage", error=error)
-            elif self._unwritten:
-                self._append("note", {"event": "the ledger can be written again"})
-            self._settle_health()
+        self._keeper.append("illegal_trigger", {"state": state.value, "trigger": trigger})
 
     def storage_failed(self, error: StorageError) -> None:
         """Take note that something could not be written."""
-        self._on_storage(error)
+        self._troubles.storage(error)
+
+    def _can_write_again(self) -> None:
+        if self._keeper.owes:
+            self._keeper.append("note", {"event": "the ledger can be written again"})
+
+    def _on_signed(self, _note: str) -> None:
+        self._troubles.signed()
+        self._wire.wake()
+        self._outcomes.touch()
+
+    def _on_rekeyed(self, identity: Identity) -> None:
+        self._wire.rekey(identity)
+
+    def checkpoint(self) -> str | None:
+        """Sign how far the ledger is, now."""
+        return self._custody.checkpoint()
 
     def _on_fault(self, request: Request | None, error: Exception | None) -> None:
-        if error is None:
-            if self._health.clear("loop"):
-                self._settle_health()
-        elif request is not None:
-            self.journal.error("fault in a turn", error=error, request_id=request.request_id)
-        elif self._health.set("loop", f"a timer or a tool fails between calls: {type(error).__name__}: {error}"):
-            self.journal.error("fault between turns", error=error)
-            self._settle_health()
+        if request is not None and error is not None:
+            self._troubles.in_turn(request, error)
+        else:
+            self._troubles.between_turns(error)
 
     def _on_settled(self) -> None:
-        self._settle_health()
+        self._troubles.settle()
         self._wire.wake()
-
-    def _settle_health(self) -> None:
-        state, missing = self._lifecycle.state, self._health.reasons()
-        if missing and state is State.IDLE:
-            self._lifecycle.fire("degrade")
-        elif not missing and state is State.DEGRADED:
-            self._lifecycle.fire("recover")
-        self._outcomes.touch()
 
     def _stop_remotely(self, reason: str, issuer: str) -> None:
         self.stop_now(reason, issuer)
 
     def _tick(self) -> None:
         self._registry.tick()
-        if self._clock.monotonic_s() - self._remembered_s >= REMEMBER_EVERY_S:
-            self._remember()
-
-    def _remember(self) -> None:
-        """Write the ledger's head beside the database, for the first record of a successor should it be damaged."""
-        self._remembered_s = self._clock.monotonic_s()
-        with self._db.reading() as connection:
-            seq, head = audit.head(connection)
-        if seq != self._remembered_seq:
-            meta.remember_head(self._home.root, database.epoch(self._db), seq, head, self._boot)
-            self._remembered_seq = seq
+        self._custody.tick()
 
     def _make_safe(self, reason: str) -> tuple[str, ...]:
         return self._registry.safe(reason).failed
@@ -390,19 +446,18 @@ class Daemon:
 
 
 class _Guards:
-    def __init__(self, emergency: Emergency, health: Health, on_storage: Callable[[StorageError | None], None]) -> None:
+    def __init__(self, emergency: Emergency, troubles: Troubles) -> None:
         self._emergency = emergency
-        self._health = health
-        self._on_storage = on_storage
+        self._troubles = troubles
 
     def is_locked(self) -> bool:
         return self._emergency.is_locked()
 
     def is_recordable(self) -> bool:
-        return not self._health.has("storage")
+        return self._troubles.is_recordable()
 
     def storage_failed(self, error: StorageError) -> None:
-        self._on_storage(error)
+        self._troubles.storage(error)
 
 
 def run(home: Home) -> int:
@@ -415,6 +470,10 @@ def run(home: Home) -> int:
     with own(home) as held:
         chosen = settings.load(home.root)
         open_journal()
+        if not reserve.has_room(home.root):
+            Journal().error("no room to start on this disk; free some, the start waits for it")
+            while not reserve.has_room(home.root):
+                time.sleep(ROOM_LOOK_S)
         settings.write_default_file(home.root)
         daemon = Daemon(home, chosen)
 
@@ -432,4 +491,5 @@ def run(home: Home) -> int:
 
 
 def _new_id() -> str:
-    return secrets.token_hex(8)
+    # Ordered by time: neighbours in an index are on one page, which is written once for many.
+    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(4)}"

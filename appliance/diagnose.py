@@ -178,7 +178,7 @@ def _counts(home: Home) -> JsonObject:
 
 _COUNT: Final = 'select count(*) from "{}"'  # of a table that the schema itself names
 _OUTCOMES: Final = (
-    "select json_extract(body, '$.facts.{}') as name, count(*) as n from audit"
+    "select iif(json_valid(body), json_extract(body, '$.facts.{}'), null) as name, count(*) as n from audit"
     " where kind in ('settled', 'indeterminate') group by 1"
 )
 

@@ -2,7 +2,7 @@
 
 Covers: settings, machine, permissions, disk, database, SQLite's own version, bundle, runtime and its speed, threads,
 clock, daemon, broker.
-Does not cover: the whole chain of the ledger; `appliance audit verify` reads that.
+Does not cover: every record of the ledger; `appliance audit verify` reads that.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     machine.permissions,
     machine.disk,
     records.records,
+    records.room,
     records.sqlite_version,
     model.bundle,
     model.runtime,

@@ -5,7 +5,8 @@ ApplianceError            exit 1    something a person must look at
 |-- SettingsError         exit 2    appliance.toml cannot be used
 |-- BundleError           exit 3    model bundle missing, altered, or made for another version
 |-- InputTooLong          exit 2    request and tools do not fit the network; says the token counts
-|-- StorageError          exit 4    database unreadable, audit chain broken, disk full
+|-- StorageError          exit 4    database unreadable, ledger broken, disk full
+|   `-- DatabaseDamaged   exit 4    pages of the database do not hold together; a restart salvages it
 |-- DaemonUnavailable     exit 5    no daemon answers on this home's socket
 |-- AlreadyRunning        exit 6    another daemon owns this home
 |-- TrustError            exit 7    a key or signature is missing, unreadable or wrong
@@ -51,7 +52,13 @@ class InputTooLong(ApplianceError):
 
 
 class StorageError(ApplianceError):
-    """The database cannot be read or written, or its audit chain is broken."""
+    """The database cannot be read or written, or its ledger does not hold together."""
+
+    exit_code = 4
+
+
+class DatabaseDamaged(StorageError):
+    """Pages of the database do not hold together; the next start sets the file aside and salvages it."""
 
     exit_code = 4
 

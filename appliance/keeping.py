@@ -34,7 +34,8 @@ CONTENTS: Final = "backup.json"
 DATABASE: Final = "appliance.db"
 SETTINGS: Final = "appliance.toml"
 DEVICE_KEY: Final = "keys/device.key"
-_MODES: Final = {DATABASE: 0o640, SETTINGS: 0o640, DEVICE_KEY: 0o600}
+ROTATIONS: Final = "keys/rotations.json"
+_MODES: Final = {DATABASE: 0o640, SETTINGS: 0o640, DEVICE_KEY: 0o600, ROTATIONS: 0o600}
 """What a backup may hold, and how it lies in the home. The enrolment is not in it: a restored device enrols again."""
 
 
@@ -72,7 +73,7 @@ def backup(home: Home, target: Path, now: datetime, *, with_key: bool = True) ->
             copied = archive.copy(home.database, Path(folder) / DATABASE)
             sources = {DATABASE: Path(folder) / DATABASE, SETTINGS: home.settings}
             if with_key:
-                sources[DEVICE_KEY] = home.root / DEVICE_KEY
+                sources |= {name: home.root / name for name in (DEVICE_KEY, ROTATIONS)}
             sources = {name: path for name, path in sources.items() if path.exists()}
             contents = Backup(
                 made_at=now.isoformat(),
@@ -114,8 +115,7 @@ def restore(home: Home, source: Path, now: datetime) -> Backup:
                 found = archive.look(unpacked / DATABASE)
                 if (found.epoch, found.seq, found.head) != (contents.epoch, contents.seq, contents.head):
                     raise UsageError(f"{source}: the ledger in it does not end where its list says; use another backup")
-                shutil.copy2(unpacked / DATABASE, unpacked / f"ledger-{found.epoch}.db")
-                archive.begin_epoch(unpacked / DATABASE, unpacked, now)
+                archive.begin_epoch(unpacked / DATABASE, now)
                 _set_aside(home, now)
                 for path in sorted(unpacked.rglob("*")):
                     if path.is_file():

@@ -8,12 +8,14 @@ Does not cover: whether a bundle or a broker that is named exists; `doctor` look
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from pathlib import Path
 from typing import Final, Literal
 
 from pydantic import Field, ValidationError
 
+from appliance.agent.sharing import Share
 from appliance.agent.uplink import UplinkSettings
 from appliance.contracts.record import Record
 from appliance.errors import BundleError, SettingsError
@@ -60,6 +62,34 @@ class StorageSettings(Record):
     """Free space below which `doctor` warns."""
 
 
+class LedgerSettings(Record):
+    """How often the device signs how far its ledger is, and how much of it stays on the device."""
+
+    checkpoint_every_n: int = Field(default=256, ge=1, le=65_536)
+    """After so many records at the latest; 256 are a segment, the unit in which old records may leave the device."""
+
+    checkpoint_every_s: float = Field(default=60.0, ge=0.1, le=86_400.0)
+    """So many seconds after a record at the latest; until then nobody vouches for that record."""
+
+    quota_mb: int = Field(default=4096, ge=16, le=1_000_000)
+    """Room for the records; beyond it the oldest sealed segments are pruned, roots stay. Five years at 500 decisions a
+    day, on a card of 16 GB."""
+
+    keep_days: int = Field(default=0, ge=0, le=36_500)
+    """Records older than this are pruned, segment by segment; 0 keeps them as long as the quota has room."""
+
+
+class PrivacySettings(Record):
+    """What becomes of the words that people say."""
+
+    personal_days: int = Field(default=30, ge=0, le=36_500)
+    """Words in records older than this are erased on the device; what was done and why stays. 0 keeps them."""
+
+    share: Share = "decisions"
+    """What an enrolled device tells its controllers: `counts` (that something was decided), `decisions` (what and why,
+    without anybody's words), `words` (everything)."""
+
+
 class Settings(Record):
     """Everything that an owner may set, by section of the file."""
 
@@ -68,6 +98,8 @@ class Settings(Record):
     policy: PolicySettings = PolicySettings()
     uplink: UplinkSettings = UplinkSettings()
     storage: StorageSettings = StorageSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    privacy: PrivacySettings = PrivacySettings()
     site: Site = Field(default_factory=Site.demonstration)
     """What exists at this place; a section here replaces the demonstration house as a whole."""
 
@@ -125,13 +157,27 @@ def write_default_file(home: Path) -> Path:
     path = home / FILE_NAME
     try:
         home.mkdir(mode=0o750, parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
-            file.write(template.commented(Settings()))
-    except FileExistsError:
-        pass
+        if not path.exists():
+            _write_whole(path, template.commented(Settings()))
     except OSError as error:
         raise SettingsError(f"{path}: cannot be written: {error.strerror}") from error
     return path
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write *path* whole or not at all, also through a power cut: half a file of settings would keep the device off."""
+    draft = path.with_name(f".{path.name}.new")
+    with draft.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        # A link never replaces what its owner has written meanwhile.
+        path.hardlink_to(draft)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def bundle_folder(settings: Settings, home: Path) -> Path:

@@ -19,9 +19,10 @@ from typing import Final
 import click
 
 from appliance import cli, errors, settings
-from appliance.agent import wire_reference
+from appliance.agent import record_reference, wire_reference
 from appliance.cli import asking
 from appliance.contracts import local
+from appliance.ledger import reference as ledger_reference
 from appliance.policy import lifecycle, rules
 from appliance.settingsfile import template
 from appliance.storage import migrations
@@ -46,7 +47,9 @@ def settings_page() -> str:
 def cli_page() -> str:
     """Every command with its options."""
     parts = [f"# Command line\n\n{STAMP}"]
-    root = click.Context(cli.group, info_name="appliance", terminal_width=100, max_content_width=100)
+    # A context made by hand takes over none of the group's settings.
+    settings_of_group = {**cli.group.context_settings, "terminal_width": 100, "max_content_width": 100}
+    root = click.Context(cli.group, info_name="appliance", **settings_of_group)
     parts += _command(cli.group, root, 2)
     return "\n".join(parts)
 
@@ -205,6 +208,9 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "reference/policy.md": policy_page,
     "reference/local-protocol.md": local_protocol_page,
     "reference/tools.md": tools.page,
+    "reference/ledger-record.md": lambda: record_reference.page(STAMP),
+    "reference/ledger-views.md": lambda: ledger_reference.views_page(STAMP),
+    "reference/incident-archive.md": lambda: ledger_reference.archive_page(STAMP),
     "reference/wire.md": lambda: wire_reference.page(STAMP),
     "decisions/README.md": decisions_page,
 }

@@ -76,3 +76,21 @@ def cut():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.cut
+
+
+@pytest.fixture
+def kept_ledger(tmp_path):
+    """A ledger with a clock that is set by hand: `kept_ledger(keep_days=30)`; closed at the end."""
+    path = Path(__file__).parent / "rigs" / "kept_ledger.py"
+    spec = importlib.util.spec_from_file_location("kept_ledger", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    made = []
+
+    def make(**bounds):
+        made.append(module.KeptLedger(tmp_path, **bounds))
+        return made[-1]
+
+    yield make
+    for ledger in made:
+        ledger.close()

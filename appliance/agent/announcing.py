@@ -6,8 +6,9 @@ from typing import Final, NamedTuple
 
 from appliance.contracts.clock import Clock
 from appliance.contracts.enrolment import Enrolment
-from appliance.contracts.envelope import Batch, Desc, DeviceWord, Response, State
+from appliance.contracts.envelope import MAX_ROTATIONS_N, Batch, Desc, DeviceWord, Keys, Response, State
 from appliance.contracts.record import JsonObject
+from appliance.contracts.rotation import SignedRotation
 from appliance.contracts.topics import Channel, Topic
 from appliance.storage import counters, database
 from appliance.storage.database import Database
@@ -16,6 +17,13 @@ from appliance.trust.keys import SigningKey
 from appliance.trust.signature import sealed
 
 ANSWER_EXPIRY_S: Final = 86_400
+
+
+class Identity(NamedTuple):
+    """Who signs, and how the device came by that key."""
+
+    key: SigningKey
+    rotations: tuple[SignedRotation, ...] = ()
 
 
 class Description(NamedTuple):
@@ -30,20 +38,24 @@ class Announcer:
     """Writes and signs every message of one device, for one start of it."""
 
     def __init__(
-        self, *, db: Database, enrolment: Enrolment, key: SigningKey, boot: int, nonce: str, clock: Clock
+        self, *, db: Database, enrolment: Enrolment, identity: Identity, boot: int, nonce: str, clock: Clock
     ) -> None:
         self._db = db
-        self._key = key
+        self._identity = identity
         self._boot = boot
         self._nonce = nonce
         self._clock = clock
         self._epoch = database.epoch(db)
         self._site, self._device = enrolment.site, enrolment.device
 
+    def rekey(self, identity: Identity) -> None:
+        """Sign with another key from here on."""
+        self._identity = identity
+
     def will(self, session: int) -> Will:
         """Return what the broker says for us should the connection numbered *session* break."""
         state = self.state("lost", session)
-        return Will(self._topic(Channel.STATE), sealed(self._key, state))
+        return Will(self._topic(Channel.STATE), sealed(self._identity.key, state))
 
     def state(self, word: DeviceWord, session: int) -> State:
         """Return how the device is now."""
@@ -62,7 +74,23 @@ class Announcer:
 
     def state_message(self, state: State) -> Message:
         """Return the state, retained."""
-        return Message(self._topic(Channel.STATE), sealed(self._key, state), retain=True)
+        return Message(self._topic(Channel.STATE), sealed(self._identity.key, state), retain=True)
+
+    def keys_message(self) -> Message | None:
+        """Return how the device came by its key, retained; None for one that still has its first."""
+        if not self._identity.rotations:
+            return None
+        keys = Keys(
+            site=self._site,
+            device=self._device,
+            rotations=self._identity.rotations[-MAX_ROTATIONS_N:],
+            at=self._clock.now(),
+        )
+        return Message(self._topic(Channel.KEYS), sealed(self._identity.key, keys), retain=True)
+
+    def checkpoint_message(self, note: str) -> Message:
+        """Return a signed checkpoint as it is, retained: any tool that reads signed notes can check it."""
+        return Message(self._topic(Channel.CHECKPOINT), note.encode(), retain=True, content_type="text/plain")
 
     def desc_message(self, facts: Description, limit_bytes: int) -> Message:
         """Return what the device is, retained; without the tools' schemas when they do not fit."""
@@ -75,10 +103,10 @@ class Announcer:
             tools=facts.tools,
             at=self._clock.now(),
         )
-        payload = sealed(self._key, desc)
+        payload = sealed(self._identity.key, desc)
         if len(payload) > limit_bytes:
             names: tuple[JsonObject, ...] = tuple({"name": tool.get("name")} for tool in facts.tools)
-            payload = sealed(self._key, desc.model_copy(update={"tools": names}))
+            payload = sealed(self._identity.key, desc.model_copy(update={"tools": names}))
         return Message(self._topic(Channel.DESC), payload, retain=True)
 
     def batch_message(self, batch: Batch) -> Message:
@@ -96,13 +124,13 @@ class Announcer:
             ("firstseq", str(first)),
             ("lastseq", str(last)),
         )
-        return Message(self._topic(channel, name), sealed(self._key, batch), attributes=attributes)
+        return Message(self._topic(channel, name), sealed(self._identity.key, batch), attributes=attributes)
 
     def response_message(self, topic: str, response: Response) -> Message:
         """Return an answer, with the correlation of its command."""
         return Message(
             topic,
-            sealed(self._key, response),
+            sealed(self._identity.key, response),
             correlation=bytes.fromhex(response.correlation),
             expiry_s=ANSWER_EXPIRY_S,
         )

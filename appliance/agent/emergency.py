@@ -12,6 +12,8 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from appliance import lasting
+
 
 class Emergency:
     """Drives outputs safe and remembers it, also across a restart."""
@@ -42,6 +44,7 @@ class Emergency:
                 os.fsync(handle)
             finally:
                 os.close(handle)
+            lasting.keep_names(self._latch.parent)
         except OSError:
             # A full disk must not undo a stop: it stays latched in memory, and outputs start safe anyway.
             return refused
@@ -56,6 +59,8 @@ class Emergency:
         if not self._locked:
             return False
         self._latch.unlink(missing_ok=True)
+        # Else a power cut could bring back a stop that somebody was told is over.
+        lasting.keep_names(self._latch.parent)
         self._locked = False
         self._release()
         return True

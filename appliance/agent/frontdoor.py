@@ -11,6 +11,7 @@ from appliance.agent.outcomes import Outcomes
 from appliance.contracts.clock import Clock
 from appliance.contracts.local import (
     CallTool,
+    Checkpoint,
     Hello,
     LocalReply,
     LocalRequest,
@@ -19,6 +20,7 @@ from appliance.contracts.local import (
     Release,
     Reply,
     Resolve,
+    RotateKey,
     Say,
     Status,
     Stop,
@@ -39,10 +41,18 @@ from appliance.contracts.request import (
     RequestId,
     Undo,
 )
+from appliance.contracts.retaining import (
+    HoldRecords,
+    PruneRecords,
+    RedactRecords,
+    ReleaseHold,
+    RetainingRequest,
+)
 from appliance.contracts.toolcall import ToolCall
 from appliance.errors import ApplianceError, StorageError
 from appliance.storage import inbox
 from appliance.storage.database import Database
+from appliance.storage.redaction import wordless_request
 
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -68,6 +78,15 @@ class Controls(Protocol):
 
     def resolve(self, request_id: str, happened: bool, note: str, peer: str) -> bool:  # noqa: FBT001 -- a fact
         """Record what became of an indeterminate act."""
+
+    def checkpoint(self) -> str | None:
+        """Sign how far the ledger is, now; None when that cannot be done."""
+
+    def rotate_key(self, reason: str, compromised: bool, peer: str) -> JsonObject:  # noqa: FBT001 -- a fact
+        """Give the device a new key; returns the old one's id and the new one's."""
+
+    def retain(self, request: RetainingRequest, peer: str) -> LocalReply:
+        """Hold, release, redact or prune records of the ledger."""
 
     def quit(self) -> None:
         """End the daemon in good order."""
@@ -137,6 +156,17 @@ class FrontDoor:
                 return self._submit(Answer(of=of, text=request.text), who, None, request.wait_s, about=of)
             case UndoLast():
                 return self._submit(Undo(), who, None, request.wait_s)
+            case Watch():
+                return self._watch()
+            case Stop() | Release() | Resolve() | Checkpoint() | RotateKey() | Quit():
+                return self._control(request, who)
+            case HoldRecords() | ReleaseHold() | RedactRecords() | PruneRecords():
+                return self._controls.retain(request, who)
+            case _ as never:
+                assert_never(never)
+
+    def _control(self, request: Stop | Release | Resolve | Checkpoint | RotateKey | Quit, who: str) -> LocalReply:
+        match request:
             case Stop():
                 refused = self._controls.stop_now(request.reason[:MAX_TEXT_CHARS], who)
                 if refused:
@@ -145,13 +175,23 @@ class FrontDoor:
             case Release():
                 released = self._controls.release(who)
                 return LocalReply(ok=True, message="Released." if released else "It was not stopped.")
-            case Watch():
-                return self._watch()
             case Resolve():
                 found = self._controls.resolve(request.request_id, request.happened, request.note, who)
                 if found:
                     return LocalReply(ok=True, message="Recorded.")
                 return LocalReply(ok=False, error="not_allowed", message="Nothing indeterminate has that id.")
+            case Checkpoint():
+                note = self._controls.checkpoint()
+                if note is not None:
+                    return LocalReply(ok=True, result={"note": note})
+                message = "The ledger cannot be signed at present; `appliance status` says why."
+                return LocalReply(ok=False, error="storage", message=message)
+            case RotateKey():
+                return LocalReply(
+                    ok=True,
+                    message="The device has a new key.",
+                    result=self._controls.rotate_key(request.reason[:MAX_TEXT_CHARS], request.compromised, who),
+                )
             case Quit():
                 self._controls.quit()
                 return LocalReply(ok=True, message="The daemon is ending.")
@@ -172,7 +212,9 @@ class FrontDoor:
             return LocalReply(ok=False, error="malformed", message="an id has 1 to 64 letters, digits, '.', '_' or '-'")
         if not inbox.submit(self._db, request):
             before = inbox.find(self._db, request_id)
-            if before is not None and before.body != body:
+            asked = body.model_dump(mode="json")
+            # Once the words are erased, only what was not words can be compared.
+            if before is not None and before.body.model_dump(mode="json") not in (asked, wordless_request(asked)):
                 message = f"the id {wanted!r} was used for something else; every request has its own"
                 return LocalReply(ok=False, error="not_allowed", message=message)
             known = inbox.outcome(self._db, request_id)
@@ -185,9 +227,10 @@ class FrontDoor:
         self._wake()
         said = self._outcomes.wait(request_id if about else watched, min(max(wait_s, 0.0), 600.0))
         if said is None:
-            said = Outcome(
-                request_id=request_id, status="waiting", code="in-progress", reason="Accepted; still under way."
-            )
+            reason = "Accepted; still under way."
+            if self._outcomes.has_ended:
+                reason = "Accepted, but the daemon is ending; its next start does it, or refuses it as too old."
+            said = Outcome(request_id=request_id, status="waiting", code="in-progress", reason=reason)
         elif about:
             said = self._outcomes.wait(about, 0.0) or said
         return LocalReply(ok=True, result=said.model_dump(mode="json"))

@@ -18,6 +18,7 @@ class Outcomes:
         self._changed = threading.Condition()
         self._said: OrderedDict[str, Outcome] = OrderedDict()
         self._version = 0
+        self._has_ended = False
 
     def announce(self, outcome: Outcome) -> None:
         """Publish what became of a request."""
@@ -35,10 +36,22 @@ class Outcomes:
             self._said.pop(request_id, None)
 
     def wait(self, request_id: str, timeout_s: float) -> Outcome | None:
-        """Return the announcement for *request_id*, or None after *timeout_s*."""
+        """Return the announcement for *request_id*, or None after *timeout_s* or when nothing more will come."""
         with self._changed:
-            self._changed.wait_for(lambda: request_id in self._said, timeout_s)
+            self._changed.wait_for(lambda: self._has_ended or request_id in self._said, timeout_s)
             return self._said.get(request_id)
+
+    def end(self) -> None:
+        """Let nobody wait any longer: no turn follows that could have an outcome."""
+        with self._changed:
+            self._has_ended = True
+            self._version += 1
+            self._changed.notify_all()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no outcome will come any more while this daemon runs."""
+        return self._has_ended
 
     def touch(self) -> None:
         """Tell watchers that something else has changed."""

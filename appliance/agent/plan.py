@@ -1,8 +1,10 @@
-"""What a request became before it was allowed: calls, or a question, or a refusal; and how it is written down."""
+"""What a request became before it was allowed: calls, or a question, or a refusal; and what its asker is told."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+
+from pydantic import ConfigDict
 
 from appliance.contracts.local import Outcome, RequestStatus
 from appliance.contracts.record import JsonObject, Record
@@ -32,10 +34,14 @@ class Plan(Record):
 class Kept(Record):
     """What a parked request keeps in its row until a person answers."""
 
+    # Parked by other software it may say more, and lapses all the same.
+    model_config = ConfigDict(extra="ignore")
+
     waits_for: str
     plan: Plan
     outcome: Outcome
-    asked_n: int = 1
+    seq: int = 0
+    """Its record in the ledger."""
 
 
 class Deed(Record):
@@ -46,6 +52,8 @@ class Deed(Record):
     result: ToolResult | None = None
     state: str = "planned"
     """planned, done, failed, skipped, indeterminate."""
+
+    took_ms: float = 0.0
 
 
 class Versions(Record):
@@ -69,34 +77,14 @@ def is_personal(parameter: Parameter | None) -> bool:
     )
 
 
-def split(call: GroundedCall, spec: ToolSpec | None) -> tuple[JsonObject, JsonObject]:
+def split(tool: str, arguments: JsonObject, spec: ToolSpec | None) -> tuple[JsonObject, JsonObject]:
     """Separate the arguments that anyone may read from those that are somebody's words."""
     public: JsonObject = {}
     personal: JsonObject = {}
-    for name, value in call.arguments.items():
+    for name, value in arguments.items():
         hidden = is_personal(spec.parameter(name) if spec else None)
         (personal if hidden else public)[name] = value
     return public, personal
-
-
-def deed_facts(deed: Deed, spec: ToolSpec | None) -> tuple[JsonObject, JsonObject]:
-    """Write one deed for the ledger: what anyone may read, and what is personal."""
-    public, personal = split(deed.call, spec)
-    facts: JsonObject = {
-        # OpenTelemetry's GenAI convention names the tool; the rest has no name there.
-        "gen_ai.tool.name": deed.call.tool,
-        "arguments": public,
-        "spans": {k: [list(s) for s in v] for k, v in deed.call.spans.items()},
-        "confidence": round(deed.call.confidence, 4),
-        "verdict": deed.judgement.verdict.model_dump(mode="json"),
-        "rules": {a.rule: a.said for a in deed.judgement.rules},
-        "state": deed.state,
-    }
-    if deed.result is not None:
-        facts["status"] = deed.result.status
-        facts["postcondition"] = deed.result.postcondition
-        personal = {**personal, "message": deed.result.message, "output": deed.result.output}
-    return facts, personal
 
 
 def outcome_call(deed: Deed) -> JsonObject:

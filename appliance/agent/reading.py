@@ -11,6 +11,7 @@ from appliance.agent import propose
 from appliance.agent.plan import Plan
 from appliance.contracts.manifest import Thresholds
 from appliance.contracts.record import JsonObject
+from appliance.contracts.request import Ask, Call, Origin, OriginKind, Undo
 from appliance.contracts.toolcall import (
     GroundedCall,
     Mention,
@@ -54,13 +55,34 @@ class Reader:
         self._thresholds = thresholds
         self._zone = zone  # in which "at eight" is meant; the system's when absent
 
+    def request(self, body: Ask | Call | Undo, origin: Origin, now: datetime, back: ToolCall | None = None) -> Plan:
+        """Read what a request wants.
+
+        Args:
+            back: the call that takes the last act back, for `Undo`; None where nothing can be taken back.
+        """
+        if origin.expires_at is not None and now > origin.expires_at:
+            return Plan(refusal=Refusal(code=RefusalCode.EXPIRED, reason="It expired before the device came to it."))
+        match body:
+            case Ask(text=text):
+                return self.words(text, now)
+            case Call(call=call):
+                return self.call(call, now, internal=origin.kind is OriginKind.TIMER)
+            case Undo() if back is None:
+                reason = "There is nothing that can be taken back."
+                return Plan(refusal=Refusal(code=RefusalCode.NOTHING_TO_DO, reason=reason))
+            case Undo():
+                return self.call(back, now, internal=True)
+            case _ as never:
+                assert_never(never)
+
     def words(self, text: str, now: datetime) -> Plan:
         """Read a request in plain words."""
         if self._decoder is None:
             reason = "There is no usable model on this device, so words cannot be read; `appliance doctor` says why."
             return Plan(text=text, by_model=True, refusal=Refusal(code=RefusalCode.NO_MODEL, reason=reason))
         begun = time.perf_counter()
-        read = propose.propose(self._decoder, text, self._catalogue.specs(), self._local(now), self._thresholds)
+        read = propose.propose(self._decoder, text, self._catalogue.specs(), self.local(now), self._thresholds)
         took_ms = (time.perf_counter() - begun) * 1000
         return Plan(
             text=text,
@@ -88,7 +110,7 @@ class Reader:
             assert spec is not None  # a plan holds grounded calls only
             mine = {name: left.pop(name) for name in list(left) if spec.parameter(name) is not None}
             literal = ToolCall(tool=call.tool, literals={**call.arguments, **mine}, confidence=call.confidence)
-            checked = ground(literal, spec, "", self._local(now))
+            checked = ground(literal, spec, "", self.local(now))
             if isinstance(checked, Refusal):
                 return plan.model_copy(update={"refusal": checked})
             if isinstance(checked, Question):
@@ -119,25 +141,26 @@ class Reader:
             return again.model_copy(update={"text": joined})
         return self._unread(plan, asked, text, now).model_copy(update={"text": joined})
 
+    def local(self, now: datetime) -> datetime:
+        """Return *now* in the zone in which times of day are meant."""
+        return now.astimezone(self._zone)
+
     def _unread(self, plan: Plan, asked: Question, text: str, now: datetime) -> Plan:
         """Say why an answer did not help, in the words of its own check."""
         if len(asked.missing) == 1:
             mention = Mention(spans=(Span(0, len(text)),))
             call = ToolCall(tool=asked.tool, mentions={asked.missing[0]: mention}, literals=asked.arguments)
             spec = self._catalogue.spec(asked.tool)
-            read = None if spec is None else ground(call, spec, text, self._local(now))
+            read = None if spec is None else ground(call, spec, text, self.local(now))
             if isinstance(read, Refusal):
                 return plan.model_copy(update={"question": None, "refusal": read})
         return plan.model_copy(update={"question": asked})
-
-    def _local(self, now: datetime) -> datetime:
-        return now.astimezone(self._zone)
 
     def _with(self, plan: Plan, call: ToolCall, text: str, now: datetime) -> Plan:
         spec = self._catalogue.spec(call.tool)
         if spec is None:
             return _unknown(plan, call.tool)
-        checked = ground(call, spec, text, self._local(now))
+        checked = ground(call, spec, text, self.local(now))
         match checked:
             case GroundedCall():
                 calls = tuple(c for c in plan.calls if c.tool != checked.tool or c.arguments != checked.arguments)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from appliance.agent import ledger_facts
-from appliance.agent.plan import Plan, Versions
+from appliance.agent.ledger_facts import Heard, Scribe
+from appliance.agent.plan import Versions
+from appliance.contracts import decision
 from appliance.contracts.audit import AuditRecord, Moment
+from appliance.contracts.decision import CallFacts, Decided, Resolved, Step
 from appliance.contracts.local import Outcome
 from appliance.contracts.record import JsonObject
 from appliance.contracts.request import OriginKind, Request
@@ -17,6 +22,18 @@ from appliance.storage.database import Database
 REASON = "The power went while this was under way: it may or may not have happened. Look, then say which."
 
 
+class LastKnown(NamedTuple):
+    """What the ledger has of a request that was begun."""
+
+    calls: tuple[JsonObject, ...] = ()
+    """As they are shown to a person."""
+
+    doubtful: int = 0
+    """Number of the call that may or may not have happened."""
+
+    decided: int | None = None
+
+
 def recover(db: Database, moment: Callable[[], Moment], versions: Versions, *, reports: bool) -> list[Outcome]:
     """Record what the last run left open.
 
@@ -24,20 +41,13 @@ def recover(db: Database, moment: Callable[[], Moment], versions: Versions, *, r
         An `indeterminate` outcome for every request whose act may have happened.
     """
     found = []
+    scribe = Scribe(moment, versions, lambda _: None)
     for request in inbox.taken(db):
-        calls, doubtful = _last_known(db, request)
-        said = Outcome(request_id=request.request_id, status="indeterminate", calls=calls, reason=REASON,
+        known = last_known(db, request)
+        said = Outcome(request_id=request.request_id, status="indeterminate", calls=known.calls, reason=REASON,
                        code="power-cut")  # fmt: skip
-        facts: JsonObject = {"calls": list(calls), "doubtful_call": doubtful, "status": "indeterminate"}
-        now = moment()
         with db.atomic():
-            record = AuditRecord(
-                kind="indeterminate",
-                moment=now,
-                request_id=request.request_id,
-                facts=facts,
-                personal={"reason": REASON},
-            )
+            record = scribe.in_doubt(request, known.decided, known.doubtful, said)
             audit.append(db, record)
             if reports:
                 envelope_id = f"{request.request_id}:indeterminate"
@@ -45,7 +55,7 @@ def recover(db: Database, moment: Callable[[], Moment], versions: Versions, *, r
                     db,
                     envelope_id=envelope_id,
                     kind="turn",
-                    at=now.at,
+                    at=record.moment.at,
                     body=ledger_facts.report(request, (), said, versions),
                 )
             inbox.done(db, request.request_id, said.model_dump(mode="json"))
@@ -69,10 +79,8 @@ def drop_stale(db: Database, moment: Callable[[], Moment], versions: Versions, *
         reason = "It was said before the device restarted; say it again."
         said = Outcome(request_id=request.request_id, status="refused", reason=reason, code="stale")
         with db.atomic():
-            record = ledger_facts.record(
-                "settled", request, Plan(), (), moment=now, versions=versions, spec_of=lambda _: None, outcome=said
-            )
-            audit.append(db, record)
+            heard = Heard(request, "booting", now.at, time.perf_counter())
+            audit.append(db, Scribe(moment, versions, lambda _: None).closed(heard, said))
             if reports:
                 body = ledger_facts.report(request, (), said, versions)
                 envelope_id = f"{request.request_id}:refused"
@@ -91,7 +99,7 @@ def resolve(db: Database, moment: Moment, request_id: str, *, happened: bool, no
     outcome = inbox.outcome(db, request_id)  # type: ignore[arg-type]
     if outcome is None or outcome.get("status") != "indeterminate":
         return False
-    facts: JsonObject = {"happened": happened, "peer": peer}
+    facts = Resolved(happened=happened, peer=peer).to_json()
     personal: JsonObject = {"note": note} if note else {}
     with db.atomic():
         record = AuditRecord(kind="resolved", moment=moment, request_id=request_id, facts=facts, personal=personal)
@@ -101,18 +109,30 @@ def resolve(db: Database, moment: Moment, request_id: str, *, happened: bool, no
     return True
 
 
-def _last_known(db: Database, request: Request) -> tuple[tuple[JsonObject, ...], int]:
-    """Return the calls as the last record before the cut had them, and which one is in doubt."""
-    for row in reversed(audit.of_request(db, request.request_id)):
-        facts = json.loads(row.body)["facts"]
-        if "next_call" in facts:
-            doubtful = int(facts["next_call"])
-            calls = [dict(call) for call in facts["calls"]]
-            for n, call in enumerate(calls):
-                call["name"] = call.pop("gen_ai.tool.name")
-                if n == doubtful:
-                    call["state"] = "indeterminate"
-                elif n > doubtful:
-                    call["state"] = "skipped"
-            return tuple(calls), doubtful
-    return (), 0
+def last_known(db: Database, request: Request) -> LastKnown:
+    """Return the calls as the records before the cut have them, and which one is in doubt."""
+    calls: list[JsonObject] = []
+    doubtful, decided = 0, None
+    for row in audit.of_request(db, request.request_id):
+        try:
+            facts = decision.read(row.kind, json.loads(row.body)["facts"])
+        except ValueError:
+            continue  # an older form; what it says is in the ledger, and the outcome is in doubt all the same
+        if isinstance(facts, Decided):
+            decided, doubtful, calls = row.seq, 0, [_shown(call) for call in facts.calls]
+        elif isinstance(facts, Step):
+            doubtful = facts.next_call
+    for n, call in enumerate(calls):
+        call["state"] = "done" if n < doubtful else "indeterminate" if n == doubtful else "skipped"
+    return LastKnown(tuple(calls), doubtful, decided)
+
+
+def _shown(call: CallFacts) -> JsonObject:
+    return {
+        "name": call.tool,
+        "arguments": call.arguments,
+        "spans": {name: [list(span) for span in spans] for name, spans in call.spans.items()},
+        "confidence": call.confidence,
+        "verdict": call.verdict.verdict,
+        "rule": call.verdict.rule,
+    }

@@ -26,7 +26,18 @@ _REFUSED_STATUS: Final[dict[str, tuple[LifeCycle, int]]] = {
 }
 """Refusals whose status says more than 422."""
 
-CALL_FIELDS: Final = ("name", "arguments", "confidence", "verdict", "status", "message", "postcondition")
+CALL_FIELDS: Final = (
+    "name",
+    "arguments",
+    "confidence",
+    "verdict",
+    "rule",
+    "state",
+    "message",
+    "output",
+    "postcondition",
+)
+"""Of a call, what its asker is told; `sharing` decides how much of it leaves."""
 
 
 def advance(db: Database, device: str, now: datetime, *, limit: int = 100) -> None:

@@ -29,6 +29,7 @@ class Glance:
         locked: Callable[[], bool],
         degraded: Callable[[], tuple[str, ...]],
         link: Callable[[], JsonObject],
+        ledger: Callable[[], JsonObject],
     ) -> None:
         self._device = device
         self._versions = versions
@@ -41,6 +42,7 @@ class Glance:
         self._locked = locked
         self._degraded = degraded
         self._link = link
+        self._ledger = ledger
 
     def read(self) -> JsonObject:
         """Return the status as JSON."""
@@ -62,6 +64,7 @@ class Glance:
             "degraded": list(self._degraded()),
             "devices": self._devices(),
             "waiting": waiting,  # type: ignore[dict-item]
+            "ledger": self._ledger(),
             "indeterminate": inbox.indeterminate(self._db),  # type: ignore[dict-item]
             "link": {
                 **self._link(),

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from appliance.agent import sharing
+from appliance.agent.sharing import Share
 from appliance.contracts.canonical import canonical
 from appliance.contracts.envelope import Ack, Batch, Item
 from appliance.contracts.record import JsonObject
-from appliance.storage import outbox
+from appliance.contracts.tree import peaks
+from appliance.storage import outbox, tree
 from appliance.storage.database import Database
 from appliance.storage.outbox import Outgoing, Stream
 
 _LONGEST_SILENCE_S: Final = 900.0
 REFUSED_PAUSE_S: Final = 2.0
-_WRAPPER_BYTES: Final = 1024
-"""The batch around its items, its signature and its key."""
+_WRAPPER_BYTES: Final = {"evt": 1024, "audit": 4096}
+"""The batch around its items, its signature and its key, and the tree before them."""
 
 
 class Drain:
@@ -32,6 +35,7 @@ class Drain:
         window_n: int,
         ack_timeout_s: float,
         monotonic_s: Callable[[], float],
+        share: Share = "decisions",
     ) -> None:
         self._db = db
         self._stream: Stream = stream
@@ -41,15 +45,18 @@ class Drain:
         self._window_n = window_n
         self._ack_timeout_s = ack_timeout_s
         self._monotonic_s = monotonic_s
+        self._share: Share = share
         self._acked = outbox.mark(db, stream).acked
         self._cursor = self._acked
         self._quiet_since_s = monotonic_s()
         self._patience_s = ack_timeout_s
         self._held_until_s = 0.0
+        self._is_again = True
 
     def rewind(self) -> None:
         """Begin again after what is acknowledged: the broker may have lost the rest."""
         self._held_until_s = 0.0
+        self._is_again = True
         self._cursor = self._acked
         self._quiet_since_s = self._monotonic_s()
 
@@ -70,7 +77,7 @@ class Drain:
         if not rows:
             return None
         items: list[Item] = []
-        size = _WRAPPER_BYTES
+        size = _WRAPPER_BYTES[self._stream]
         for row in rows:
             item = self._item(row, limit_bytes)
             size += len(canonical(item.model_dump(mode="json"))) + 1
@@ -84,6 +91,7 @@ class Drain:
             after=self._cursor,
             floor=self._acked,
             items=tuple(items),
+            before=self._before(items[0].seq - 1),
         )
 
     def handed_over(self, batch: Batch) -> None:
@@ -91,6 +99,7 @@ class Drain:
         if self._cursor == self._acked:
             self._quiet_since_s = self._monotonic_s()
         self._cursor = batch.items[-1].seq
+        self._is_again = False
 
     def mark_sent(self, batch: Batch) -> None:
         """Note durably that *batch* is about to leave; an acknowledgement beyond this mark is not believed."""
@@ -108,12 +117,28 @@ class Drain:
         if ack.resume:
             self.rewind()
 
+    def _before(self, size: int) -> tuple[str, ...] | None:
+        """Return the tree before the batch, for a controller that may not have it: at a beginning, and past a gap."""
+        if self._stream != "audit" or size == 0 or not (self._is_again or size > self._cursor):
+            return None
+        with self._db.reading() as connection:
+            subtree = tree.subtrees(connection)
+            try:
+                return tuple(subtree(height, n).hex() for height, n in peaks(size))
+            except LookupError:
+                return ()  # it cannot be shown, and the controller says so
+
     def _item(self, row: Outgoing, limit_bytes: int) -> Item:
+        body = sharing.leaving(self._share, self._stream, row)
+        name = sharing.named(self._share, self._stream, row)
         item = Item.model_validate(
-            {"seq": row.seq, "id": row.envelope_id, "kind": row.kind, "at": row.at, "body": row.body}, strict=False
+            {"seq": row.seq, "id": name, "kind": row.kind, "at": row.at, "body": body}, strict=False
         )
         size = len(canonical(item.model_dump(mode="json")))
-        if self._stream == "evt" and size + _WRAPPER_BYTES > limit_bytes:
+        if "personal" in body and size + _WRAPPER_BYTES[self._stream] > limit_bytes:
+            # The record itself must get through; words that are too long stay here.
+            item = item.model_copy(update={"body": row.body})
+        if self._stream == "evt" and size + _WRAPPER_BYTES[self._stream] > limit_bytes:
             # Nothing this long ever gets through; its place is kept so that the stream goes on and the loss is seen.
             stub: JsonObject = {"oversized_bytes": size}
             item = item.model_copy(update={"body": stub})

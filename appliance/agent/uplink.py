@@ -17,14 +17,17 @@ from typing import Final
 
 from pydantic import Field
 
-from appliance.agent.announcing import Announcer, Description
+from appliance.agent import sharing
+from appliance.agent.announcing import Announcer, Description, Identity
 from appliance.agent.downlink import Answer, Downlink
 from appliance.agent.replying import advance
+from appliance.agent.sharing import Public, Share
+from appliance.agent.standing import Standing
 from appliance.agent.streams import Drain
 from appliance.contracts.canonical import digest
 from appliance.contracts.clock import Clock
 from appliance.contracts.enrolment import Enrolment
-from appliance.contracts.envelope import MAX_MESSAGE_BYTES, Ack, DeviceWord, Response, State
+from appliance.contracts.envelope import MAX_MESSAGE_BYTES, Ack, DeviceWord, Response
 from appliance.contracts.record import JsonObject, Record
 from appliance.contracts.topics import device_filters
 from appliance.errors import LinkError, StorageError
@@ -32,14 +35,12 @@ from appliance.storage import database, meta, replies
 from appliance.storage.database import Database
 from appliance.storage.outbox import Stream
 from appliance.transport.mqtt import Incoming, Link, Opened
-from appliance.trust.keys import PublicKey, SigningKey
+from appliance.trust.keys import PublicKey
 
 _log = logging.getLogger(__name__)
 
 KEPT_REFUSALS_N: Final = 64
 """Answers to refused messages that wait for room; the oldest give way."""
-
-COUNTERS_EVERY_S: Final = 10.0
 
 KEPT_REPLIES_N: Final = 5000
 _FAULT_PAUSE_S: Final = 1.0
@@ -78,7 +79,7 @@ class Uplink:
         *,
         db: Database,
         enrolment: Enrolment,
-        key: SigningKey,
+        identity: Identity,
         downlink: Downlink,
         settings: UplinkSettings,
         boot: int,
@@ -87,26 +88,35 @@ class Uplink:
         status: Callable[[], DeviceWord],
         describe: Callable[[], Description],
         note: Callable[[str, JsonObject], None],
+        checkpoint: Callable[[], str | None],
         chance: Random,
+        share: Share = "decisions",
+        public: Public = lambda _tool, _arguments: {},
     ) -> None:
         self._db = db
         self._enrolment = enrolment
-        self._announcer = Announcer(db=db, enrolment=enrolment, key=key, boot=boot, nonce=nonce, clock=clock)
+        self._announcer = Announcer(db=db, enrolment=enrolment, identity=identity, boot=boot, nonce=nonce, clock=clock)
         self._downlink = downlink
         self._settings = settings
         self._boot = boot
         self._clock = clock
-        self._status = status
-        self._describe = describe
+        self._standing = Standing(
+            self._announcer,
+            clock=clock,
+            status=status,
+            describe=describe,
+            checkpoint=checkpoint,
+            state_every_s=settings.state_every_s,
+        )
         self._note = note
         self._chance = chance
+        self._share: Share = share
+        self._public = public
         self._epoch = database.epoch(db)
         self._site, self._device = enrolment.site, enrolment.device
         self._session = 0
         self._limit_bytes = MAX_MESSAGE_BYTES
-        self._said: State | None = None
-        self._said_s = 0.0
-        self._desc_due = True
+        self._next_identity: Identity | None = None
         self._refusals: deque[Answer] = deque(maxlen=KEPT_REFUSALS_N)
         self._sending: set[str] = set()
         self._answers_sent_n = 0
@@ -129,6 +139,7 @@ class Uplink:
                 window_n=self._settings.window_n,
                 ack_timeout_s=self._settings.ack_timeout_s,
                 monotonic_s=self._clock.monotonic_s,
+                share=self._share,
             )
         self._link = Link(
             self._enrolment.broker,
@@ -159,6 +170,15 @@ class Uplink:
         """Say that there is something new to send; any thread may."""
         if self._link is not None:
             self._link.wake()
+
+    def rekey(self, identity: Identity) -> None:
+        """Sign with another key from the next connection on; any thread may say so.
+
+        The connection is made anew because its last will is signed already; what is left of the old one reaches the
+        controller before the statement that replaces the key.
+        """
+        self._next_identity = identity
+        self.wake()
 
     def facts(self) -> JsonObject:
         """Return how the connection is, for the status; any thread may ask."""
@@ -193,6 +213,7 @@ class Uplink:
         busy = False
         while not self._stopping.is_set():
             try:
+                self._take_identity(link)
                 link.step(0.0 if busy else self._settings.poll_s)
                 busy = link.connected and self._work(link)
             except StorageError as error:
@@ -209,17 +230,19 @@ class Uplink:
             farewell = self._announcer.state_message(self._announcer.state("disconnected", self._session))
         link.close(farewell)
 
+    def _take_identity(self, link: Link) -> None:
+        identity, self._next_identity = self._next_identity, None
+        if identity is not None:
+            link.refuse_session("the device has a new key")
+            self._announcer.rekey(identity)
+
     def _work(self, link: Link) -> bool:
         """Send what there is room for, most urgent first.
 
         Returns:
             Whether there is more to send at once.
         """
-        self._tell_state(link)
-        if self._desc_due and link.publish(
-            self._announcer.desc_message(self._describe(), self._limit_bytes), self._desc_settled
-        ):
-            self._desc_due = False
+        self._standing.tell(link, self._session, self._limit_bytes)
         while self._refusals and self._refuse_next(link):
             self._refusals.popleft()
         advance(self._db, self._device, self._clock.now())
@@ -232,23 +255,13 @@ class Uplink:
         answer = self._refusals[0]
         return link.publish(self._announcer.response_message(answer.topic, answer.response), _ignored)
 
-    def _tell_state(self, link: Link) -> None:
-        state = self._announcer.state(self._status(), self._session)
-        said = self._said
-        age_s = self._clock.monotonic_s() - self._said_s
-        if said is not None and said == state.model_copy(update={"at": said.at, "counters": said.counters}):
-            # Counters move with every command; a controller restored from a backup can wait for them.
-            wait_s = self._settings.state_every_s if said.counters == state.counters else COUNTERS_EVERY_S
-            if age_s < wait_s:
-                return
-        if link.publish(self._announcer.state_message(state), self._state_settled):
-            self._said, self._said_s = state, self._clock.monotonic_s()
-
     def _send_replies(self, link: Link) -> None:
         for owed in replies.unsent(self._db, self._clock.now(), limit=50):
             if owed.request_id in self._sending:
                 continue
-            message = self._announcer.response_message(owed.topic, Response.model_validate(owed.response, strict=False))
+            answer = Response.model_validate(owed.response, strict=False)
+            told = sharing.answered(self._share, answer, self._public)
+            message = self._announcer.response_message(owed.topic, told)
             if not link.publish(message, partial(self._reply_settled, owed)):
                 return
             self._sending.add(owed.request_id)
@@ -283,8 +296,7 @@ class Uplink:
     def _opened(self, opened: Opened) -> None:
         self._session += 1
         self._limit_bytes = opened.max_message_bytes
-        self._said = None
-        self._desc_due = True
+        self._standing.opened()
         self._sending.clear()
         for drain in self._drains.values():
             drain.rewind()
@@ -306,13 +318,6 @@ class Uplink:
             self._answers_sent_n += 1
             if self._answers_sent_n % 100 == 0:
                 replies.prune(self._db, keep_n=KEPT_REPLIES_N)
-
-    def _state_settled(self, taken: bool) -> None:  # noqa: FBT001 -- the link's callback
-        if not taken:
-            self._said = None
-
-    def _desc_settled(self, taken: bool) -> None:  # noqa: FBT001 -- the link's callback
-        self._desc_due = self._desc_due or not taken
 
 
 def _ignored(_taken: bool) -> None:  # noqa: FBT001 -- the link's callback

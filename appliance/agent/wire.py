@@ -7,9 +7,11 @@ from collections.abc import Callable
 from random import Random
 from typing import Final, Protocol
 
-from appliance.agent.announcing import Description
+from appliance.agent import sharing
+from appliance.agent.announcing import Description, Identity
 from appliance.agent.downlink import Downlink
-from appliance.agent.plan import Versions
+from appliance.agent.plan import Versions, split
+from appliance.agent.sharing import Share
 from appliance.agent.uplink import Uplink, UplinkSettings
 from appliance.contracts.audit import RecordKind
 from appliance.contracts.clock import Clock
@@ -18,8 +20,8 @@ from appliance.contracts.envelope import DeviceWord
 from appliance.contracts.record import JsonObject
 from appliance.contracts.toolspec import ToolSpec
 from appliance.policy.lifecycle import State
+from appliance.storage import checkpoints
 from appliance.storage.database import Database
-from appliance.trust.keys import SigningKey
 
 _WORDS: Final[dict[State, DeviceWord]] = {State.DEGRADED: "degraded", State.LOCKED: "locked"}
 """What the fleet is told of a state; every other one is `ready`."""
@@ -40,7 +42,7 @@ class Wire:
         *,
         db: Database,
         boot: int,
-        key: SigningKey,
+        identity: Identity,
         granted: Enrolment | None,
         settings: UplinkSettings,
         clock: Clock,
@@ -50,6 +52,7 @@ class Wire:
         append: Append,
         emergency: Callable[[str, str], None],
         wake: Callable[[], None],
+        share: Share = "decisions",
     ) -> None:
         self._uplink: Uplink | None = None
         if granted is None:
@@ -66,14 +69,17 @@ class Wire:
             wake=wake,
             chance=chance,
         )
+        specs = {spec.name: spec for spec in tools}
         bundle: JsonObject = {
             "name": versions.bundle, "version": versions.bundle_version, "sha256": versions.bundle_sha256
         }  # fmt: skip
-        described = Description(versions.software, bundle, tuple(spec.to_schema() for spec in tools))
+        described = Description(
+            versions.software, bundle, sharing.described(share, tuple(spec.to_schema() for spec in tools))
+        )
         self._uplink = Uplink(
             db=db,
             enrolment=granted,
-            key=key,
+            identity=identity,
             downlink=downlink,
             settings=settings,
             boot=boot,
@@ -82,7 +88,10 @@ class Wire:
             status=lambda: _WORDS.get(state(), "ready"),
             describe=lambda: described,
             note=lambda event, facts: append("note", {"event": event, **facts}),
+            checkpoint=lambda: _newest_checkpoint(db),
             chance=chance,
+            share=share,
+            public=lambda tool, arguments: split(tool, arguments, specs.get(tool))[0],
         )
 
     def start(self) -> None:
@@ -100,6 +109,17 @@ class Wire:
         if self._uplink is not None:
             self._uplink.wake()
 
+    def rekey(self, identity: Identity) -> None:
+        """Sign with another key from here on."""
+        if self._uplink is not None:
+            self._uplink.rekey(identity)
+
     def glance(self) -> JsonObject:
         """Return the connection's state for the status."""
         return {"enrolled": False, "connected": False} if self._uplink is None else self._uplink.facts()
+
+
+def _newest_checkpoint(db: Database) -> str | None:
+    with db.reading() as connection:
+        found = checkpoints.latest(connection)
+    return None if found is None else found.note

@@ -12,14 +12,16 @@ from pydantic import BaseModel
 from appliance.agent.refusals import Codes
 from appliance.contracts import envelope, topics
 from appliance.contracts.enrolment import MAY, BrokerSettings, DeviceIdentity, Enrolment
+from appliance.contracts.rotation import KeyRotation, SignedRotation
 from appliance.contracts.topics import DOWNWARD, NAMED, RETAINED, Channel
 
 _SAYS: Final[dict[Channel, str]] = {
     Channel.STATE: "`State`; the last will is the same record with `lost`",
     Channel.DESC: "`Desc`",
+    Channel.KEYS: "`Keys`; only of a device whose key was changed",
     Channel.REPORTED: "the configuration in force (a later version)",
     Channel.DESIRED: "the configuration wanted (a later version)",
-    Channel.CHECKPOINT: "the newest signed checkpoint of the ledger (a later version)",
+    Channel.CHECKPOINT: "the newest signed checkpoint of the ledger: the note as it is, not in `Signed`",
     Channel.CMD: "`Command`; correlation data, response topic and message expiry are required",
     Channel.RSP: "`Response`, with the command's correlation data",
     Channel.EVT: "`Batch` of the stream `evt`; the name is the kind, or `mixed`",
@@ -46,6 +48,9 @@ _RECORDS: Final = (
     envelope.Response,
     envelope.State,
     envelope.Desc,
+    envelope.Keys,
+    SignedRotation,
+    KeyRotation,
     envelope.Batch,
     envelope.Item,
     envelope.Ack,
@@ -61,7 +66,8 @@ def page(stamp: str) -> str:
         [
             "# The wire\n",
             stamp,
-            "MQTT 5, QoS 1. Every payload is canonical JSON (RFC 8785) in the wrapper `Signed`. A message is at most",
+            "MQTT 5, QoS 1. Every payload but a checkpoint is canonical JSON (RFC 8785) in the wrapper `Signed`; a",
+            "checkpoint is a C2SP signed note, so that any tool that reads such notes checks it. A message is at most",
             f"{envelope.MAX_MESSAGE_BYTES // 1024} KiB, a command {envelope.MAX_COMMAND_BYTES // 1024} KiB.",
             "A record of a stream is named for ever by (device, epoch, stream, seq).\n",
             "## Topics\n",

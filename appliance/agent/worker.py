@@ -40,8 +40,10 @@ class Worker:
         on_storage: Callable[[StorageError | None], None],
         on_fault: Callable[[Request | None, Exception | None], None],
         on_settled: Callable[[], None],
+        on_log: Callable[[bool], None] = lambda _small: None,  # whether the write-ahead log is within its bound
     ) -> None:
         self._db = db
+        self._queue = inbox.Queue(db)
         self._turn = turn
         self._clock = clock
         self._outcomes = outcomes
@@ -51,6 +53,7 @@ class Worker:
         self._on_storage = on_storage
         self._on_fault = on_fault
         self._on_settled = on_settled
+        self._on_log = on_log
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._abandoned: set[str] = set()
@@ -81,7 +84,7 @@ class Worker:
             try:
                 busy = self._fire_due()
                 self._tick()
-                request = inbox.next_queued(self._db)
+                request = self._queue.next()
                 if request is None:
                     for lapsed in self._turn.lapse():
                         self._outcomes.announce(lapsed)
@@ -91,6 +94,7 @@ class Worker:
                     turns_n += 1
                     if turns_n % PRUNE_EVERY_N == 0:
                         inbox.prune(self._db, keep_n=INBOX_KEPT_N)
+                        self._on_log(self._db.keep_log_small())
                 if not self._is_recordable():
                     # Only a write tells whether writing works again.
                     meta.put(self._db, "probe", "x" * PROBE_BYTES)

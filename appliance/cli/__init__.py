@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sqlite3
 import sys
@@ -10,11 +9,12 @@ from pathlib import Path
 from typing import Final
 
 import click
-from typing_extensions import override  # typing has it from Python 3.12
 
 from appliance import __version__
+from appliance.cli.lazy import Lazy
 from appliance.contracts.home import Home
 from appliance.errors import ApplianceError, StorageError
+from appliance.terminal import tell, visible
 
 VERBS: Final = {
     # Ask
@@ -34,6 +34,7 @@ VERBS: Final = {
     "quit": "appliance.cli.running:quit_",
     # Prove
     "audit": "appliance.cli.auditing:audit",
+    "keys": "appliance.cli.keys:keys",
     # The fleet
     "fleet": "appliance.fleet.commands:fleet",
     # Keep in order
@@ -60,37 +61,7 @@ Exit codes: 0 done, 1 a person must look, 2 bad command or settings, 3 bundle, 4
 13 indeterminate."""
 
 
-class _Verbs(click.Group):
-    """Loads a verb's module when the verb is named."""
-
-    @override
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
-
-    @override
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        target = VERBS.get(cmd_name)
-        if target is None:
-            return None
-        module, _, name = target.partition(":")
-        found = getattr(importlib.import_module(module), name)
-        assert isinstance(found, click.Command)
-        return found
-
-    @override
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in VERBS and not args[0].startswith("-"):
-            from rapidfuzz import process
-
-            near = process.extractOne(args[0], list(VERBS), score_cutoff=60)
-            hint = f" Did you mean {near[0]!r}?" if near else " `appliance --help` lists the commands."
-            ctx.fail(f"There is no command {args[0]!r}.{hint}")
-        return super().resolve_command(ctx, args)
-
-
-@click.group(cls=_Verbs, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Lazy, verbs=VERBS, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--home",
     "home_dir",
@@ -114,21 +85,26 @@ def main() -> None:
         code = group.main(standalone_mode=False, prog_name="appliance")
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
+        error.message = visible(error.message, lines=True)  # type: ignore[misc]  # click only reads it from here on
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped by you; nothing is lost.", err=True)
+        tell("Stopped by you; nothing is lost.", err=True)
         sys.exit(130)
-    except ApplianceError as error:
-        click.echo(f"appliance: {error}", err=True)
-        sys.exit(error.exit_code)
-    except sqlite3.DatabaseError as error:
-        click.echo(f"appliance: the database cannot be read: {error}; it is damaged or not an appliance's", err=True)
-        sys.exit(StorageError.exit_code)
+    except (ApplianceError, sqlite3.DatabaseError) as error:
+        tell(fault(error), err=True, lines=True)
+        sys.exit(error.exit_code if isinstance(error, ApplianceError) else StorageError.exit_code)
     except BrokenPipeError:
         # The reader went away (`| head`): not a fault, and nothing more can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
-        click.echo(f"appliance: {error.filename or 'a file'}: {error.strerror}", err=True)
+        tell(f"appliance: {error.filename or 'a file'}: {error.strerror}", err=True)
         sys.exit(StorageError.exit_code)
+
+
+def fault(error: BaseException) -> str:
+    """Say a known fault in one clear sentence."""
+    if isinstance(error, sqlite3.DatabaseError):
+        return f"appliance: the database cannot be read: {error}; it is damaged or not an appliance's"
+    return f"appliance: {error}"

@@ -14,6 +14,7 @@ from appliance.contracts.local import CallTool, LocalReply, Outcome, Reply, Requ
 from appliance.contracts.record import Record
 from appliance.contracts.request import MAX_TEXT_CHARS
 from appliance.errors import ApplianceError, StorageError, UsageError
+from appliance.terminal import Styled, tell, tell_json
 from appliance.transport.local import LocalClient
 
 EXIT: Final = {"done": 0, "waiting": 10, "asked": 10, "refused": 11, "failed": 12, "indeterminate": 13}
@@ -120,14 +121,14 @@ def undo(home: Home, wait_s: float, as_json: bool) -> None:  # noqa: FBT001 -- c
 def resolve(home: Home, request_id: str, happened: bool, note: str) -> None:  # noqa: FBT001 -- click passes flags
     """Say what became of an act that a power cut left in doubt."""
     request = Resolve(request_id=request_id, happened=happened, note=note)
-    click.echo(_checked(LocalClient(home.root).request(request)).message)
+    tell(_checked(LocalClient(home.root).request(request)).message)
 
 
 def _told_as_json(error: ApplianceError) -> NoReturn:
     """Give a program its one object also when nothing came of the request."""
     status: RequestStatus = "refused" if isinstance(error, UsageError) else "failed"
     outcome = Outcome(request_id="", status=status, reason=str(error), code=type(error).__name__)
-    click.echo(json.dumps(outcome.model_dump(mode="json"), ensure_ascii=False))
+    tell_json(outcome)
     raise click.exceptions.Exit(error.exit_code)
 
 
@@ -169,7 +170,7 @@ def _checked(reply: LocalReply) -> LocalReply:
 
 def _finish(outcome: Outcome, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(outcome.model_dump(mode="json"), ensure_ascii=False))
+        tell_json(outcome)
     else:
         _tell(outcome)
     raise click.exceptions.Exit(EXIT[outcome.status])
@@ -190,15 +191,15 @@ def _tell(outcome: Outcome) -> None:
     for made in outcome.calls:
         arguments: Any = made.get("arguments") or {}
         shown = ", ".join(f"{k}={v}" for k, v in arguments.items())
-        click.echo(f"  {made['name']}({shown})" + _words_of(outcome.text, made.get("spans")))
+        tell(f"  {made['name']}({shown})" + _words_of(outcome.text, made.get("spans")))
     mark, colour = _MARKS[outcome.status]
     said = outcome.question or outcome.reason
-    click.echo(click.style(mark, fg=colour, bold=True) + (f": {said}" if said else ""))
+    tell(Styled(mark, fg=colour, bold=True), f": {said}" if said else "")
     if outcome.choices:
-        click.echo("  " + " / ".join(outcome.choices))
+        tell("  " + " / ".join(outcome.choices))
     if outcome.status in ("waiting", "asked") and not sys.stdin.isatty():
         verb = "confirm" if outcome.status == "waiting" else "answer"
-        click.echo(f"  appliance {verb} {outcome.request_id}" + (" TEXT" if verb == "answer" else ""))
+        tell(f"  appliance {verb} {outcome.request_id}" + (" TEXT" if verb == "answer" else ""))
 
 
 def _words_of(text: str, spans: Any) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from typing import Final
 
 import click
 
 from appliance.contracts.home import Home
+from appliance.terminal import Styled, tell, tell_json
 
 _MARKS: Final = {"ok": ("ok  ", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "red")}
 _WIDTH: Final = 100
@@ -26,13 +26,13 @@ def doctor(home: Home, as_json: bool) -> None:  # noqa: FBT001 -- click passes f
 
     findings = house_call.examine(home)
     if as_json:
-        click.echo(json.dumps(house_call.as_json(findings), ensure_ascii=False))
+        tell_json(house_call.as_json(findings))
     else:
         for finding in findings:
             mark, colour = _MARKS[finding.level]
-            click.echo(f"{click.style(mark, fg=colour, bold=True)}  {finding.check:<12} {_indented(finding.found)}")
+            tell(Styled(mark, fg=colour, bold=True), f"  {finding.check:<12} {_indented(finding.found)}", lines=True)
             if finding.remedy:
-                click.echo(f"{'':19}{click.style('-> ' + _indented(finding.remedy), dim=finding.level == 'ok')}")
+                tell(" " * 19, Styled("-> " + _indented(finding.remedy), dim=finding.level == "ok"), lines=True)
     raise click.exceptions.Exit(1 if house_call.is_sick(findings) else 0)
 
 
@@ -55,7 +55,10 @@ def bench(home: Home, as_json: bool, requests_n: int) -> None:  # noqa: FBT001 -
     from appliance import bench as stopwatch
 
     measured = stopwatch.measure(home, requests_n=requests_n)
-    click.echo(json.dumps(measured, ensure_ascii=False) if as_json else stopwatch.as_table(measured))
+    if as_json:
+        tell_json(measured)
+    else:
+        tell(stopwatch.as_table(measured), lines=True)
 
 
 def _indented(text: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from appliance.contracts.home import Home
+from appliance.terminal import tell
 
 new_file = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 
@@ -24,7 +25,7 @@ def backup(home: Home, file: Path, without_key: bool) -> None:  # noqa: FBT001 -
     from appliance import keeping
 
     contents = keeping.backup(home, file, datetime.now(UTC), with_key=not without_key)
-    click.echo(f"{file}: {contents.seq:,} records up to {contents.head[:12]}, {', '.join(contents.files)}")
+    tell(f"{file}: {contents.seq:,} records up to {contents.head[:12]}, {', '.join(contents.files)}")
 
 
 @click.command()
@@ -42,8 +43,8 @@ def restore(home: Home, file: Path, yes: bool) -> None:  # noqa: FBT001 -- click
     if not yes:
         click.confirm(f"Replace the state in {home.root}? What is there now is kept beside it.", abort=True)
     contents = keeping.restore(home, file, datetime.now(UTC))
-    click.echo(f"restored to {contents.made_at}, record {contents.seq:,}; the ledger goes on in a new epoch")
-    click.echo(f"the ledger until then can be read in {home.root / f'ledger-{contents.epoch}.db'}")
+    tell(f"restored to {contents.made_at}, record {contents.seq:,}; the ledger goes on in a new epoch")
+    tell(f"the ledger until then is kept: `appliance audit verify --epoch {contents.epoch}`")
 
 
 @click.command()
@@ -57,7 +58,7 @@ def reset(home: Home, yes: bool, settings_too: bool) -> None:  # noqa: FBT001 --
     if not yes:
         click.confirm(f"Erase everything in {home.root}? `appliance backup FILE` keeps it.", abort=True)
     removed = keeping.reset(home, keep_settings=not settings_too)
-    click.echo(f"removed {len(removed)} of {home.root}" + (f": {', '.join(removed)}" if removed else ""))
+    tell(f"removed {len(removed)} of {home.root}" + (f": {', '.join(removed)}" if removed else ""))
 
 
 @click.command()
@@ -68,4 +69,4 @@ def diagnose(home: Home, file: Path) -> None:
     from appliance import diagnose as support
 
     names = support.diagnose(home, file, datetime.now(UTC))
-    click.echo(f"{file}: {', '.join(names)}; look into it before you send it")
+    tell(f"{file}: {', '.join(names)}; look into it before you send it")

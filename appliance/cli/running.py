@@ -14,6 +14,7 @@ from appliance.contracts.home import Home
 from appliance.contracts.local import Quit, Release, Status, Stop
 from appliance.errors import ApplianceError, DaemonUnavailable
 from appliance.storage.ownership import owner
+from appliance.terminal import Styled, tell, tell_json
 from appliance.transport.local import LocalClient
 
 
@@ -44,21 +45,49 @@ def status(home: Home, as_json: bool) -> None:  # noqa: FBT001 -- click passes f
     background.ensure(home)
     found: Any = LocalClient(home.root).request(Status()).result
     if as_json:
-        click.echo(json.dumps(found, ensure_ascii=False))
+        tell_json(found)
         return
     link = found["link"]
-    click.echo(f"{found['device']} at {found['site']}: {found['state']}, start {found['boot']}")
-    click.echo(f"  model     {found['bundle']['name']} {found['bundle']['version']} on {found['runtime']}")
-    click.echo(f"  pins      {'simulated' if found['simulated'] else 'real'}")
-    click.echo(f"  clock     {found['clock']}")
+    tell(f"{found['device']} at {found['site']}: {_state_word(found['state'])}, start {found['boot']}")
+    tell(f"  model     {found['bundle']['name']} {found['bundle']['version']} on {found['runtime']}")
+    tell(f"  pins      {'simulated' if found['simulated'] else 'real'}")
+    tell(f"  clock     {found['clock']}")
     sent = f"{link['evt']['newest'] - link['evt']['acked']} events, {link['audit']['newest'] - link['audit']['acked']}"
     connected = "connected" if link.get("connected") else "offline"
-    click.echo("  fleet     " + (f"{connected}, unacknowledged: {sent} records" if link["enrolled"] else "standalone"))
-    click.echo(f"  waiting   {len(found['waiting'])}, in doubt {len(found['indeterminate'])}")
+    tell("  fleet     " + (f"{connected}, unacknowledged: {sent} records" if link["enrolled"] else "standalone"))
+    tell(f"  ledger    {_ledger(found['ledger'])}")
+    tell(f"  room      {_room(found['ledger'])}")
+    tell(f"  waiting   {len(found['waiting'])}, in doubt {len(found['indeterminate'])}")
     for reason in found["degraded"]:
-        click.echo(click.style(f"  degraded: {reason}", fg="yellow"))
+        tell(Styled(f"  degraded: {reason}", fg="yellow"))
     if found["locked"]:
-        click.echo(click.style("  EMERGENCY STOP is latched; `appliance release` lets go", fg="red", bold=True))
+        tell(Styled("  EMERGENCY STOP is latched; `appliance release` lets go", fg="red", bold=True))
+
+
+def _state_word(state: str) -> str:
+    """Where there are locks, an emergency stop is not called `locked`."""
+    return "stopped" if state == "locked" else state
+
+
+def _ledger(ledger: dict[str, Any]) -> str:
+    signed = ledger["checkpoint"]
+    if signed is None:
+        return f"{ledger['records']:,} records, nothing signed yet"
+    tail = f", {ledger['unsigned']:,} after it not signed yet" if ledger["unsigned"] else ""
+    return (
+        f"{ledger['records']:,} records, signed up to {signed['size']:,} at {signed['at'][:19]}Z by {ledger['key_id']}"
+        f" (root {signed['root'][:16]}){tail}"
+    )
+
+
+def _room(ledger: dict[str, Any]) -> str:
+    mb = 2**20
+    said = f"{ledger['used_bytes'] / mb:,.1f} of {ledger['quota_bytes'] / mb:,.0f} MB"
+    if ledger["days_left"] is not None:
+        said += f", {ledger['days_left']:,.0f} days left at the present rate"
+    if ledger["pruned_n"]:
+        said += f", {ledger['pruned_n']:,} records pruned"
+    return said + (f", holds: {ledger['holds_n']}" if ledger["holds_n"] else "")
 
 
 @click.command()
@@ -67,7 +96,7 @@ def status(home: Home, as_json: bool) -> None:  # noqa: FBT001 -- click passes f
 def stop(home: Home, reason: str) -> None:
     """Emergency stop: every output safe, at once, until released."""
     try:
-        click.echo(LocalClient(home.root).request(Stop(reason=reason)).message)
+        tell(LocalClient(home.root).request(Stop(reason=reason)).message)
     except DaemonUnavailable:
         # A daemon that runs and cannot be reached must still be stopped: its end drives outputs safe, and it starts
         # latched.
@@ -76,9 +105,7 @@ def stop(home: Home, reason: str) -> None:
             raise
         home.latch.write_text(json.dumps({"reason": reason, "by": "appliance stop, past a dead socket"}), "utf-8")
         os.kill(pid, signal.SIGTERM)
-        click.echo(
-            f"The daemon (process {pid}) does not answer; it was ended, which drives outputs safe, and is latched."
-        )
+        tell(f"The daemon (process {pid}) does not answer; it was ended, which drives outputs safe, and is latched.")
 
 
 @click.command()
@@ -88,11 +115,11 @@ def release(home: Home) -> None:
     reply = LocalClient(home.root).request(Release())
     if not reply.ok:
         raise ApplianceError(reply.message)
-    click.echo(reply.message)
+    tell(reply.message)
 
 
 @click.command(name="quit")
 @click.pass_obj
 def quit_(home: Home) -> None:
     """End the daemon in good order; outputs are driven safe."""
-    click.echo(LocalClient(home.root).request(Quit()).message)
+    tell(LocalClient(home.root).request(Quit()).message)

@@ -9,16 +9,13 @@ from pydantic import Field
 
 from appliance.contracts.record import JsonObject, Record
 
-FORMAT = 1
-"""Version of the canonical form; a change of any field's meaning raises it."""
-
-GENESIS = "0" * 64
-"""The hash before the first record of an epoch."""
+FORMAT = 2
+"""Version of the canonical form; a change of any field's meaning raises it. 1 was tied by a chain of hashes."""
 
 RecordKind = Literal[
     "epoch",  # first of a database: which device, which predecessor
-    "boot",
-    "shutdown",
+    "boot",  # the appliance started
+    "shutdown",  # it ended in good order
     "decided",  # committed before the act
     "step",  # an outcome, and the intent of the next call of the same request
     "settled",  # the last outcome
@@ -26,8 +23,14 @@ RecordKind = Literal[
     "indeterminate",  # decided before a crash; whether it happened is not known
     "resolved",  # a person said what became of an indeterminate one
     "refused_message",  # something from outside that was not even a request
-    "illegal_trigger",
-    "emergency",
+    "illegal_trigger",  # something wanted an arrow that the lifecycle has not
+    "emergency",  # the stop was latched, or let go
+    "configured",  # tools, laws and thresholds from here on, whole: what a replay needs
+    "pruned",  # sealed segments left the device; their roots stay
+    "redacted",  # personal values were erased
+    "hold",  # what may not be pruned or redacted, and the end of that
+    "key_rotated",  # a new device key, signed by the old one
+    "salvaged",  # what was saved from a damaged predecessor
     "gap",
     "note",
 ]
@@ -72,5 +75,5 @@ class AuditRow(Record):
     personal: JsonObject | None
     """`{name: {"salt", "value"}}`, or None once erased."""
 
-    hash: str
-    """SHA-256 over the previous hash (32 bytes) and the body's bytes, hexadecimal."""
+    leaf: bytes
+    """SHA-256 over a zero byte and the body's bytes: the record's leaf in the tree."""

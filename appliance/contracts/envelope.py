@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, Field, StringConstraints, ValidationError
 from appliance.contracts.canonical import canonical
 from appliance.contracts.record import JsonObject, Record
 from appliance.contracts.request import MAX_TEXT_CHARS
+from appliance.contracts.rotation import SignedRotation
 from appliance.contracts.topics import MAX_TOPIC_CHARS, Name
 from appliance.errors import WireError
 
@@ -28,6 +29,7 @@ MAX_COUNTER: Final = 2**53 - 1
 """The largest integer that canonical JSON carries exactly."""
 
 CORRELATION_BYTES: Final = 16
+MAX_ROTATIONS_N: Final = 64
 MAX_LIFETIME_S: Final = 7 * 86_400
 """No command may be good for longer than a broker keeps it."""
 
@@ -38,6 +40,7 @@ StreamName = Literal["audit", "evt"]
 TopicText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TOPIC_CHARS)]
 Counter = Annotated[int, Field(ge=1, le=MAX_COUNTER)]
 Seq = Annotated[int, Field(ge=0, le=MAX_COUNTER)]
+Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Signed(Record):
@@ -183,6 +186,19 @@ class Desc(Record):
     at: AwareDatetime
 
 
+class Keys(Record):
+    """Every change of the device's key, retained; signed with the present key, which they lead to."""
+
+    record: Literal["keys"] = "keys"
+    version: Literal[1] = 1
+    site: Name
+    device: Name
+    rotations: Annotated[tuple[SignedRotation, ...], Field(max_length=MAX_ROTATIONS_N)]
+    """The newest ones, oldest first; a controller that knows none of their keys must enrol the device again."""
+
+    at: AwareDatetime
+
+
 class Item(Record):
     """One record of a stream."""
 
@@ -191,7 +207,8 @@ class Item(Record):
     kind: str
     at: datetime
     body: JsonObject
-    """For `audit`: `{"body": the hashed text, "hash": ...}`."""
+    """For `audit`: `{"body": the hashed text}`, whose leaf is SHA-256 over a zero byte and its bytes; with `personal`
+    beside it when the site shares words, and `{"leaf": ...}` alone when it shares counts only."""
 
 
 class Batch(Record):
@@ -209,6 +226,9 @@ class Batch(Record):
     """What the controllers have acknowledged: nothing up to here is sent again."""
 
     items: Annotated[tuple[Item, ...], Field(min_length=1, max_length=1000)]
+    before: Annotated[tuple[Hash, ...], Field(max_length=64)] | None = None
+    """For `audit`, where a controller may lack what came before: the roots of the complete runs of records that make
+    up everything before the first item, largest first. A later signed checkpoint proves them right or wrong."""
 
 
 class Ack(Record):
@@ -225,7 +245,7 @@ class Ack(Record):
     """Send again from the next one: something between was missed."""
 
 
-Payload = Command | Response | State | Desc | Batch | Ack
+Payload = Command | Response | State | Desc | Keys | Batch | Ack
 _R = TypeVar("_R", bound=Record)
 
 

@@ -54,6 +54,11 @@ class Home(NamedTuple):
         return self.root / "daemon.lock"
 
     @property
+    def signed(self) -> Path:
+        """What the device last vouched for; beside the database, so that an exchanged one is noticed."""
+        return self.keys / "signed.jsonl"
+
+    @property
     def latch(self) -> Path:
         """Present while the emergency stop is latched; survives the database."""
         return self.root / "emergency.json"

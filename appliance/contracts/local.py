@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from appliance.contracts.record import JsonObject, Record
+from appliance.contracts.retaining import HoldRecords, PruneRecords, RedactRecords, ReleaseHold
 
 VERSION = 1
 MAX_LINE_BYTES = 64 * 1024
@@ -100,6 +101,20 @@ class Resolve(Record):
     note: str = ""
 
 
+class Checkpoint(Record):
+    """Sign how far the ledger is, now; the result holds the signed note."""
+
+    op: Literal["checkpoint"] = "checkpoint"
+
+
+class RotateKey(Record):
+    """Give the device a new key; the old one vouches for it, unless it was compromised."""
+
+    op: Literal["rotate_key"] = "rotate_key"
+    reason: str
+    compromised: bool = False
+
+
 class Quit(Record):
     """End the daemon in good order: the turn under way is finished, outputs are driven safe."""
 
@@ -107,7 +122,23 @@ class Quit(Record):
 
 
 LocalRequest = Annotated[
-    Hello | Say | CallTool | Reply | UndoLast | Stop | Release | Status | Watch | Resolve | Quit,
+    Hello
+    | Say
+    | CallTool
+    | Reply
+    | UndoLast
+    | Stop
+    | Release
+    | Status
+    | Watch
+    | Resolve
+    | Checkpoint
+    | RotateKey
+    | HoldRecords
+    | ReleaseHold
+    | RedactRecords
+    | PruneRecords
+    | Quit,
     Field(discriminator="op"),
 ]
 
@@ -117,7 +148,7 @@ class LocalReply(Record):
 
     ok: bool
     error: str | None = None
-    """A code: malformed, too_long, unknown_op, busy, not_allowed, failed."""
+    """A code: malformed, too_long, unknown_op, busy, ending, not_allowed, storage, failed."""
 
     message: str = ""
     result: JsonObject = Field(default_factory=dict)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, field_serializer
 
 from appliance.contracts.record import JsonObject, JsonScalar, Record
 from appliance.errors import ToolSchemaError
@@ -176,6 +176,10 @@ class ToolSpec(Record):
     undoable: bool = False
     family: str = ""
     tags: frozenset[str] = Field(default=frozenset())
+
+    @field_serializer("tags", when_used="json")
+    def _in_order(self, tags: frozenset[str]) -> list[str]:
+        return sorted(tags)  # a set has none, and what is hashed must not change from start to start
 
     def parameter(self, name: str) -> Parameter | None:
         """Return the parameter called *name*, if there is one."""

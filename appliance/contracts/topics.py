@@ -1,6 +1,6 @@
 """A topic to its parts and back: the layout of everything on the wire.
 
-edge/v1/{site}/{device}/{channel}           state desc reported desired checkpoint audit ack
+edge/v1/{site}/{device}/{channel}           state desc keys reported desired checkpoint audit ack
 edge/v1/{site}/{device}/{channel}/{name}    cmd/{command} rsp/{controller} evt/{kind}
 edge/v1/{site}/all/cmd/{command}            every device of the site; `all` names no device
 edge/v1/{site}/all/rsp/{controller}         response topic of such a command: each device puts its own name for `all`
@@ -35,6 +35,7 @@ class Channel(StrEnum):
 
     STATE = "state"
     DESC = "desc"
+    KEYS = "keys"
     REPORTED = "reported"
     DESIRED = "desired"
     CHECKPOINT = "checkpoint"
@@ -51,7 +52,9 @@ NAMED: Final = frozenset({Channel.CMD, Channel.RSP, Channel.EVT})
 DOWNWARD: Final = frozenset({Channel.CMD, Channel.DESIRED, Channel.ACK})
 """Channels that a controller writes; a device writes all the others of its own subtree."""
 
-RETAINED: Final = frozenset({Channel.STATE, Channel.DESC, Channel.REPORTED, Channel.DESIRED, Channel.CHECKPOINT})
+RETAINED: Final = frozenset(
+    {Channel.STATE, Channel.DESC, Channel.KEYS, Channel.REPORTED, Channel.DESIRED, Channel.CHECKPOINT}
+)
 
 
 class Topic(NamedTuple):
@@ -121,7 +124,8 @@ def device_filters(site: str, device: str) -> tuple[str, ...]:
 
 def controller_filters(site: str, controller: str) -> tuple[str, ...]:
     """Return what a controller subscribes to: what its site's devices say, and answers to itself."""
-    upward = (Channel.STATE, Channel.DESC, Channel.AUDIT)
+    # The keys come first: what follows may be signed with one that is only known from there.
+    upward = (Channel.KEYS, Channel.STATE, Channel.DESC, Channel.CHECKPOINT, Channel.AUDIT)
     return (
         *(f"{ROOT}/{site}/+/{channel}" for channel in upward),
         f"{ROOT}/{site}/+/{Channel.EVT}/+",

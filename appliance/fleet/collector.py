@@ -16,10 +16,10 @@ from pathlib import Path
 from random import Random
 from typing import Final, NamedTuple, assert_never
 
-from appliance.contracts.envelope import Ack, Batch, Desc, Response, State
+from appliance.contracts.envelope import Ack, Batch, Desc, Response, State, parse_signed
 from appliance.contracts.topics import Channel, Topic, controller_filters
-from appliance.errors import AlreadyRunning, LinkError, MalformedTopic, TrustError, WireError
-from appliance.fleet import ingest
+from appliance.errors import AlreadyRunning, LinkError, MalformedTopic, StorageError, TrustError, WireError
+from appliance.fleet import ingest, ledgers, rekeying
 from appliance.fleet.home import FleetHome
 from appliance.transport.mqtt import Incoming, Link, Message, Opened
 from appliance.trust.keys import PublicKey
@@ -35,11 +35,20 @@ _PAYLOADS: Final[dict[Channel, type[State | Desc | Batch | Response]]] = {
 }
 
 
+class Shown(NamedTuple):
+    """A checkpoint, or a change of key, that holds."""
+
+    what: str
+
+
+Said = State | Desc | Batch | Response | Shown
+
+
 class Seen(NamedTuple):
     """Something arrived and was committed."""
 
     device: str
-    said: State | Desc | Batch | Response
+    said: Said
     new: bool
 
 
@@ -110,9 +119,13 @@ class Collector:
 
     def _delivered(self, message: Incoming) -> None:
         try:
-            self._take(message)
-        except sqlite3.DatabaseError as error:
+            self._take_or_note(message)
+        except (sqlite3.DatabaseError, StorageError) as error:
             raise LinkError(f"a message could not be kept: {error}") from error
+
+    def _take_or_note(self, message: Incoming) -> None:
+        try:
+            self._take(message)
         except (ValueError, LookupError, TypeError) as error:
             # Left unacknowledged it would come again for ever; what it was is kept with the faults.
             ingest.store_fault(
@@ -130,21 +143,48 @@ class Collector:
         if key is None:
             ingest.store_fault(self._home, topic.device, _UNKNOWN, "it is not enrolled with this controller", now)
             return
-        record = _PAYLOADS.get(topic.channel)
-        if record is None:
-            return
         try:
-            said = opened(message.payload, record, {key.key_id: key})
+            self._take_from(topic, key, message.payload, now)
         except TrustError as error:
-            ingest.store_fault(self._home, topic.device, "bad_signature", str(error), now)
-            return
+            ingest.store_fault(self._home, topic.device, _what(topic, key, message.payload), str(error), now)
         except WireError as error:
             ingest.store_fault(self._home, topic.device, "malformed", str(error), now)
+
+    def _take_from(self, topic: Topic, key: PublicKey, payload: bytes, now: datetime) -> None:
+        match topic.channel:
+            case Channel.KEYS:
+                self._take_keys(topic.device, key, payload, now)
+            case Channel.CHECKPOINT:
+                self._take_checkpoint(topic.device, ledgers.read_checkpoint(payload, key), payload, now)
+            case channel if channel in _PAYLOADS:
+                said = opened(payload, _PAYLOADS[channel], {key.key_id: key})
+                if said.device != topic.device:
+                    text = f"speaks as {said.device!r}"
+                    ingest.store_fault(self._home, topic.device, "wrong_device", text, now)
+                    return
+                self._keep(said, now)
+            case _:
+                return
+
+    def _take_keys(self, device: str, known: PublicKey, payload: bytes, now: datetime) -> None:
+        present = rekeying.take(self._home, device, known, payload, now)
+        if present.raw == known.raw:
             return
-        if said.device != topic.device:
-            ingest.store_fault(self._home, topic.device, "wrong_device", f"speaks as {said.device!r}", now)
-            return
-        self._keep(said, now)
+        self._keys = self._home.device_keys()
+        self._on_seen(Seen(device, Shown(f"key {known.key_id} was replaced by {present.key_id}"), new=True))
+        # Whatever came before this with the new key was refused: have it again at once.
+        for row in self._home.db.query("select * from streams where device = ?", [device]):
+            self._owe(device, row["epoch"], row["stream"], int(row["upto"]), resume=True)
+
+    def _take_checkpoint(self, device: str, said: ledgers.Root, payload: bytes, now: datetime) -> None:
+        with self._home.writing():
+            new = ledgers.take_checkpoint(self._home, device, said, payload.decode(), now)
+            upto = ingest.reached(self._home, device, said.epoch, "audit")
+            faults = ledgers.settle(self._home, device, said.epoch, upto) if new else []
+        for fault in faults:
+            ingest.store_fault(self._home, device, fault.what, fault.text, now)
+        text = f"checkpoint of {said.size} records, root {said.root.hex()[:16]}"
+        self._on_seen(Seen(device, Shown(f"{text}{', FORKED' if faults else ''}"), new))
 
     def _keep(self, said: State | Desc | Batch | Response, now: datetime) -> None:
         new = True
@@ -157,8 +197,8 @@ class Collector:
                 new = ingest.store_answer(self._home, said, now)
             case Batch():
                 stored = ingest.store_batch(self._home, said, now)
-                if stored.fault is not None:
-                    ingest.store_fault(self._home, said.device, f"{said.stream}_refused", stored.fault, now)
+                for fault in stored.faults:
+                    ingest.store_fault(self._home, said.device, fault.what, fault.text, now)
                 new = stored.new_n > 0
                 self._owe(said.device, said.epoch, said.stream, stored.upto, resume=stored.resume)
             case _ as never:
@@ -181,6 +221,18 @@ class Collector:
         if device not in self._keys:
             self._keys = self._home.device_keys()
         return self._keys.get(device)
+
+
+def _what(topic: Topic, key: PublicKey, payload: bytes) -> str:
+    """Name a message that cannot be believed: one by another key may be of a device whose statement is to come."""
+    if topic.channel is Channel.KEYS:
+        return "key_refused"
+    if topic.channel is Channel.CHECKPOINT:
+        return "checkpoint_refused"
+    try:
+        return "bad_signature" if parse_signed(payload).key == key.key_id else "unknown_key"
+    except WireError:
+        return "bad_signature"
 
 
 class CollectorLock:

@@ -25,6 +25,7 @@ from appliance.fleet.collector import Collector, CollectorLock, Seen
 from appliance.fleet.devices import devices as list_devices
 from appliance.fleet.dispatcher import Body, Dispatcher
 from appliance.fleet.home import FleetHome, make, open_home
+from appliance.fleet.standing import standing
 from appliance.trust import enrolment
 
 EXIT_CODES: Final = {"executed": 0, "rejected": 11, "expired": 11, "failed": 12, "indeterminate": 13}
@@ -177,6 +178,24 @@ def devices_(fleet_home: Path, *, as_json: bool) -> None:
         lines = [json.dumps(d.facts()) for d in found] if as_json else views.device_table(found)
         for line in lines:
             click.echo(line)
+
+
+@fleet.command()
+@_fleet_home
+@click.argument("device")
+@click.option("--note", is_flag=True, help="Only the newest checkpoint, as the device signed it.")
+@_as_json
+def ledger(fleet_home: Path, device: str, *, note: bool, as_json: bool) -> None:
+    """Show how far DEVICE's ledger is here and signed, by which keys, and whether anything contradicts itself."""
+    with _opened(open_home(fleet_home)) as home:
+        found = standing(home, device)
+    if note:
+        if not found.notes:
+            raise UsageError(f"{device} has published no checkpoint yet")
+        click.echo(found.notes[0], nl=False)
+        return
+    for line in [json.dumps(found.facts())] if as_json else views.ledger_lines(found):
+        click.echo(line)
 
 
 @fleet.command()

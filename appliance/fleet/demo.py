@@ -140,7 +140,7 @@ def _play(stack: ExitStack, show: Show, broker: str, words: str) -> None:
     _until(collector, lambda: _acked(home), SETTLE_S, processes, "the last acknowledgements", needed=False)
     show(
         "controller",
-        f"has {watched.records_n} ledger records and {watched.reports_n} reports, each once, chain checked",
+        f"has {watched.records_n} ledger records and {watched.reports_n} reports, each once, tree checked",
     )
     for line in views.device_table(devices(home, datetime.now(UTC))):
         show("", line)

@@ -28,9 +28,17 @@ class Device(NamedTuple):
     software: str
     tools_n: int
     audit_upto: int
+    signed_upto: int
+    """Up to where the device's signature and the records that are here agree."""
+
     evt_upto: int
     gaps_n: int
     faults: tuple[str, ...]
+
+    @property
+    def state_word(self) -> str:
+        """The state in a word for people."""
+        return state_word(self.state)
 
     def facts(self) -> JsonObject:
         """Return it as JSON."""
@@ -48,6 +56,12 @@ def _device(home: FleetHome, row: dict[str, object], now: datetime) -> Device:
         r["stream"]: int(r["upto"])
         for r in home.db.query("select stream, upto from streams where device = ? and epoch = ?", [name, epoch])
     }
+    signed = next(
+        home.db.query(
+            "select coalesce(max(size), 0) as n from checkpoints where device = ? and epoch = ? and checked = 1",
+            [name, epoch],
+        )
+    )["n"]
     gaps = next(home.db.query("select coalesce(sum(last - first + 1), 0) as n from gaps where device = ?", [name]))["n"]
     faults = tuple(r["what"] for r in home.db.query("select what from faults where device = ? order by what", [name]))
     desc = json.loads(str(row["desc"])) if row["desc"] else {}
@@ -62,10 +76,16 @@ def _device(home: FleetHome, row: dict[str, object], now: datetime) -> Device:
         software=str(desc.get("software", "")),
         tools_n=len(desc.get("tools", ())),
         audit_upto=marks.get("audit", 0),
+        signed_upto=int(signed),
         evt_upto=marks.get("evt", 0),
         gaps_n=int(gaps),
         faults=faults,
     )
+
+
+def state_word(state: str) -> str:
+    """Write a state for people: where there are locks, an emergency stop is not called `locked`."""
+    return "stopped" if state == "locked" else state
 
 
 def presence(state: str, seen_at: str, now: datetime) -> Presence:

@@ -134,7 +134,7 @@ class Dispatcher:
             nonce=row["nonce"] if row is not None and untrusted else None,
             body=body,
         )
-        with self._home.db.atomic():
+        with self._home.writing():
             self._home.db.table("commands").insert(
                 {
                     "correlation": command.correlation,

@@ -14,7 +14,7 @@ from appliance.contracts.topics import EVERY_DEVICE
 from appliance.errors import SettingsError, StorageError, UsageError
 from appliance.fleet.home import FleetHome, iso
 from appliance.storage.database import open_reader
-from appliance.trust import enrolment, keys
+from appliance.trust import enrolment, rotation
 
 
 def request(device_home: Path, *, site: str, device: str | None, out: Path) -> DeviceIdentity:
@@ -24,8 +24,8 @@ def request(device_home: Path, *, site: str, device: str | None, out: Path) -> D
         UsageError: the names cannot be used.
         TrustError: the device's key cannot be used, or *out* cannot be written.
     """
-    key = keys.load_or_make(device_home / keys.DEVICE_KEY)
-    name = device or enrolment.device_name(key)
+    key = rotation.current(device_home, make=True)
+    name = device or enrolment.device_name(device_home, key)
     if name == EVERY_DEVICE:
         raise UsageError(f"no device may be called {EVERY_DEVICE!r}")
     try:
@@ -61,7 +61,7 @@ def grant(home: FleetHome, request_file: Path, out: Path, *, role: Role, now: da
             f" `fleet forget {identity.device}` first"
         )
     written = enrolment.write_grant(home.key, home.settings.name, identity, home.broker, out, role=role)
-    with home.db.atomic():
+    with home.writing():
         home.db.table("devices").upsert(
             {
                 "device": identity.device,
@@ -82,7 +82,7 @@ def forget(home: FleetHome, device: str) -> bool:
     Returns:
         Whether it was known.
     """
-    with home.db.atomic():
+    with home.writing():
         return home.db.execute("delete from devices where device = ?", [device]).rowcount == 1
 
 

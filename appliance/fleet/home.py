@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -19,6 +21,11 @@ from appliance.trust import keys
 from appliance.trust.keys import PublicKey, SigningKey
 
 _SETTINGS: Final = "fleet.json"
+_DATABASE: Final = "fleet.db"
+
+WAIT_S: Final = 60.0
+"""How long a program waits for the others' transactions. Each is short, but SQLite has no queue: it looks again every
+0.1 s, and a collector that catches up leaves the file free for a few in a hundred of those looks."""
 
 
 class FleetSettings(Record):
@@ -59,9 +66,19 @@ class FleetHome:
         rows = self.db.query("select device, public_key from devices")
         return {row["device"]: PublicKey.from_hex(row["public_key"]) for row in rows}
 
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Run the block in one transaction, alone among all programs from its first line on; nested blocks join it.
+
+        Raises:
+            StorageError: the database cannot be written; nothing of the block remains.
+        """
+        with _writing(self.db, self.path / _DATABASE):
+            yield
+
     def next_counter(self) -> int:
         """Return a counter never used before, also after a restore: devices report the highest they have seen."""
-        with self.db.atomic():
+        with self.writing():
             seen = next(self.db.query("select coalesce(max(counter), 0) as n from devices"))["n"]
             row = next(self.db.query("select value from meta where key = 'counter'"), None)
             counter = max(int(seen), 0 if row is None else int(row["value"])) + 1
@@ -121,7 +138,7 @@ def open_home(path: Path) -> FleetHome:
         fault = error.errors(include_url=False)[0]
         raise SettingsError(f"{file}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
     key = keys.load(path / keys.CONTROLLER_KEY)
-    return FleetHome(path, settings, key, _database(path / "fleet.db"))
+    return FleetHome(path, settings, key, _database(path / _DATABASE))
 
 
 def iso(moment: datetime) -> str:
@@ -133,17 +150,40 @@ def _database(path: Path) -> Database:
     try:
         # Collector, sender and viewer are processes of their own. A rollback journal, not WAL: SQLite 3.7.0 to 3.51.2
         # can corrupt a WAL database when two connections write at once.
-        connection = sqlite3.connect(path, timeout=15, isolation_level=None)
+        connection = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)
         connection.execute("pragma journal_mode = delete")
         connection.execute("pragma synchronous = full")
         connection.execute("pragma mmap_size = 0")
         db = Database(connection, recursive_triggers=False, execute_plugins=False)
-        migrations.apply(db)
+        if migrations.pending(db):
+            with _writing(db, path):  # two programs may be the first to open it
+                migrations.apply(db)
     except sqlite3.DatabaseError as error:
         raise StorageError(
             f"{path}: {error}; restore it from a backup, or move it away: devices keep what is new"
         ) from error
     return db
+
+
+@contextmanager
+def _writing(db: Database, path: Path) -> Iterator[None]:
+    if db.conn.in_transaction:
+        with db.atomic():
+            yield
+        return
+    try:
+        # At once, as a writer: a transaction that has only read and then writes is told "locked" without any wait when
+        # another writes, because neither could ever go on.
+        db.conn.execute("begin immediate")
+        with db.conn:
+            yield
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+            raise StorageError(
+                f"{path}: another program kept it from being written for a whole {WAIT_S:g} s; nothing was changed, try"
+                " again, and end what hangs if it says so again"
+            ) from error
+        raise StorageError(f"{path}: {error}; nothing was changed") from error
 
 
 def _save(path: Path, settings: FleetSettings) -> None:

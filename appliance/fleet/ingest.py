@@ -1,8 +1,8 @@
-"""What a device says to rows: once each, in order, the ledger's chain checked row by row.
+"""What a device says to rows: once each, in order.
 
-Covers: a batch twice, batches out of order, a batch missing (asked for again), a chain that does not fit (kept out,
-reported), a record that changed under the same number. Does not cover: a device that forges its own ledger from the
-start; checkpoints do.
+Covers: a batch twice, batches out of order, a batch missing (asked for again), a record that changed under the same
+number, a ledger that does not agree with what the device signed (`ledgers`). Does not cover: whether what a device
+says is true.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import json
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from appliance.contracts.audit import GENESIS
 from appliance.contracts.canonical import canonical
 from appliance.contracts.envelope import Batch, Desc, Item, Response, State, payload_of
+from appliance.fleet import ledgers
 from appliance.fleet.home import FleetHome, iso
-from appliance.storage.audit import chained
+from appliance.fleet.ledgers import Fault
 
 
 class Stored(NamedTuple):
@@ -28,54 +28,50 @@ class Stored(NamedTuple):
     resume: bool
     """Something before the batch is missing; the device shall begin again after `upto`."""
 
-    fault: str | None = None
+    faults: tuple[Fault, ...] = ()
 
 
 def store_batch(home: FleetHome, batch: Batch, now: datetime) -> Stored:
     """Commit what is new in *batch*."""
     db = home.db
-    with db.atomic():
-        upto, last_hash = _head(home, batch)
-        reach = max(upto, batch.floor)
-        if batch.after > reach:
+    with home.writing():
+        upto = reached(home, batch.device, batch.epoch, batch.stream)
+        if any(b.seq <= a.seq for a, b in zip(batch.items, batch.items[1:], strict=False)):
+            return _refused(batch, upto, Fault(f"{batch.stream}_refused", "numbers in a batch do not rise"))
+        faults: list[Fault] = []
+        if batch.stream == "audit":
+            fault = ledgers.check(home, batch.device, batch.epoch, batch.items, upto)
+            if fault is not None:
+                return _refused(batch, upto, fault)
+        if batch.after > max(upto, batch.floor):
             return Stored(upto, 0, resume=True)
         fresh = [item for item in batch.items if item.seq > upto]
-        if any(b.seq <= a.seq for a, b in zip(batch.items, batch.items[1:], strict=False)):
-            return Stored(upto, 0, resume=False, fault="numbers in a batch do not rise")
         if not fresh:
             return Stored(upto, 0, resume=False)
-        if batch.stream == "audit":
-            fault, last_hash = _chain(fresh, upto, last_hash, anchored=batch.floor <= upto)
+        if batch.stream == "audit" and fresh[0].seq != upto + 1:
+            if batch.before is None:
+                return Stored(upto, 0, resume=True)
+            fault = ledgers.begin_at(home, batch.device, batch.epoch, fresh[0].seq - 1, batch.before)
             if fault is not None:
-                return Stored(upto, 0, resume=False, fault=fault)
+                return _refused(batch, upto, fault)
         expected = upto + 1
         for item in fresh:
             if item.seq > expected:
                 _gap(home, batch, expected, item.seq - 1, now)
             expected = item.seq + 1
         db.table("records").upsert_all(
-            (
-                {
-                    "device": batch.device,
-                    "epoch": batch.epoch,
-                    "stream": batch.stream,
-                    "seq": item.seq,
-                    "id": item.id,
-                    "kind": item.kind,
-                    "at": iso(item.at),
-                    "body": canonical(item.body).decode(),
-                    "received_at": iso(now),
-                }
-                for item in fresh
-            ),
-            pk=("device", "epoch", "stream", "seq"),
+            (_row(batch, item, now) for item in fresh), pk=("device", "epoch", "stream", "seq")
         )
-        upto = fresh[-1].seq
         db.table("streams").upsert(
-            {"device": batch.device, "epoch": batch.epoch, "stream": batch.stream, "upto": upto, "hash": last_hash},
+            {"device": batch.device, "epoch": batch.epoch, "stream": batch.stream, "upto": fresh[-1].seq},
             pk=("device", "epoch", "stream"),
         )
-    return Stored(upto, len(fresh), resume=False)
+        if batch.stream == "audit":
+            ledgers.grow(home, batch.device, batch.epoch, fresh[0].seq, fresh[-1].seq)
+            faults += ledgers.settle(home, batch.device, batch.epoch, fresh[-1].seq)
+            fault = ledgers.begun(home, batch.device, batch.epoch, fresh[0], now) if upto == 0 else None
+            faults += [] if fault is None else [fault]
+    return Stored(fresh[-1].seq, len(fresh), resume=False, faults=tuple(faults))
 
 
 def store_state(home: FleetHome, state: State, now: datetime) -> bool:
@@ -84,7 +80,7 @@ def store_state(home: FleetHome, state: State, now: datetime) -> bool:
     Returns:
         Whether it counts: a last will of an earlier start or connection says nothing about now.
     """
-    with home.db.atomic():
+    with home.writing():
         row = next(
             home.db.query("select boot, session, state, epoch from devices where device = ?", [state.device]), None
         )
@@ -112,7 +108,7 @@ def store_state(home: FleetHome, state: State, now: datetime) -> bool:
 
 def store_desc(home: FleetHome, desc: Desc) -> None:
     """Keep what a device says it is."""
-    with home.db.atomic():
+    with home.writing():
         home.db.execute(
             "update devices set desc = ? where device = ?",
             [canonical(payload_of(desc)).decode(), desc.device],
@@ -125,7 +121,7 @@ def store_answer(home: FleetHome, answer: Response, now: datetime) -> bool:
     Returns:
         Whether it is news.
     """
-    with home.db.atomic():
+    with home.writing():
         cursor = home.db.execute(
             "insert into answers (device, correlation, life, status, code, text, result, at, received_at)"
             " values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -148,7 +144,7 @@ def store_answer(home: FleetHome, answer: Response, now: datetime) -> bool:
 
 def store_fault(home: FleetHome, device: str, what: str, text: str, now: datetime) -> None:
     """Remember that something was wrong; one row for each kind, however often it comes."""
-    with home.db.atomic():
+    with home.writing():
         home.db.execute(
             "insert into faults (device, what, text, first_at, last_at, times) values (?, ?, ?, ?, ?, 1)"
             " on conflict (device, what) do update set text = excluded.text,"
@@ -165,37 +161,34 @@ def _is_newer(state: State, known: dict[str, Any]) -> bool:
     return said > before or (said == before and not (known["state"] == "disconnected" and state.state == "lost"))
 
 
-def _head(home: FleetHome, batch: Batch) -> tuple[int, str]:
+def reached(home: FleetHome, device: str, epoch: str, stream: str) -> int:
+    """Return up to where a stream of *device* is committed here."""
     row = next(
         home.db.query(
-            "select upto, hash from streams where device = ? and epoch = ? and stream = ?",
-            [batch.device, batch.epoch, batch.stream],
+            "select upto from streams where device = ? and epoch = ? and stream = ?", [device, epoch, stream]
         ),
         None,
     )
-    return (0, GENESIS) if row is None else (int(row["upto"]), str(row["hash"]))
+    return 0 if row is None else int(row["upto"])
 
 
-def _chain(items: list[Item], upto: int, last_hash: str, *, anchored: bool) -> tuple[str | None, str]:
-    """Check that each row's hash follows from the one before.
+def _refused(batch: Batch, upto: int, fault: Fault) -> Stored:
+    return Stored(upto, 0, resume=False, faults=(fault,))
 
-    Args:
-        anchored: whether `last_hash` is of the row just before; a controller that lost its database begins without one.
-    """
-    expected = upto + 1
-    for n, item in enumerate(items):
-        body, claimed = item.body.get("body"), item.body.get("hash")
-        if not isinstance(body, str) or not isinstance(claimed, str):
-            return f"audit {item.seq} has no body or no hash", last_hash
-        if not anchored and n == 0:
-            last_hash = claimed
-        elif item.seq != expected:
-            return f"audit {expected} is missing before {item.seq}", last_hash
-        elif chained(last_hash, body.encode()) != claimed:
-            return f"audit {item.seq} does not follow from the row before: the ledger was altered", last_hash
-        last_hash = claimed
-        expected = item.seq + 1
-    return None, last_hash
+
+def _row(batch: Batch, item: Item, now: datetime) -> dict[str, Any]:
+    return {
+        "device": batch.device,
+        "epoch": batch.epoch,
+        "stream": batch.stream,
+        "seq": item.seq,
+        "id": item.id,
+        "kind": item.kind,
+        "at": iso(item.at),
+        "body": canonical(item.body).decode(),
+        "received_at": iso(now),
+        "leaf": ledgers.leaf_of(item) if batch.stream == "audit" else None,
+    }
 
 
 def _gap(home: FleetHome, batch: Batch, first: int, last: int, now: datetime) -> None:

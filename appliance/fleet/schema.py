@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
+
+from appliance.contracts.tree import leaf_hash
 
 migrations = Migrations("fleet")
 
@@ -79,4 +83,47 @@ def m001_fleet(db: Database) -> None:
             "received_at": str,
         },
         pk=("device", "correlation", "life"),
+    )
+
+
+@migrations()
+def m002_ledgers(db: Database) -> None:
+    """The ledgers' trees, the checkpoints that devices signed, and the keys that they signed with."""
+    db.execute("alter table records add column leaf blob")  # of `audit` alone
+    for row in list(db.query("select rowid, body from records where stream = 'audit'")):
+        leaf = leaf_hash(str(json.loads(row["body"]).get("body", "")).encode())
+        db.execute("update records set leaf = ? where rowid = ?", [leaf, row["rowid"]])
+    db.table("streams").transform(drop={"hash"})
+    db.table("nodes").create(
+        {"device": str, "epoch": str, "height": int, "n": int, "hash": bytes},
+        pk=("device", "epoch", "height", "n"),
+        not_null={"hash"},
+    )
+    db.table("checkpoints").create(
+        {
+            "device": str,
+            "epoch": str,
+            "size": int,
+            "root": bytes,
+            "note": str,
+            "received_at": str,
+            "checked": int,  # 1: agrees with the records, 0: they are not here yet, -1: it does not
+        },
+        pk=("device", "epoch", "size", "root"),
+        not_null={"note", "checked"},
+    )
+    db.table("epochs").create(
+        {"device": str, "epoch": str, "began_at": str, "cites": str, "standing": str},
+        pk=("device", "epoch"),
+    )
+    db.table("rotations").create(
+        {
+            "device": str,
+            "new_key": str,
+            "old_key": str,
+            "at": str,
+            "statement": str,  # as both keys signed it
+            "accepted_at": str,
+        },
+        pk=("device", "new_key"),
     )

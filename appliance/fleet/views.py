@@ -8,12 +8,16 @@ from typing import Final
 
 from appliance.contracts.envelope import Batch, Desc, Response, State
 from appliance.contracts.record import JsonObject
-from appliance.fleet.collector import Seen
-from appliance.fleet.devices import Device
+from appliance.fleet.collector import Seen, Shown
+from appliance.fleet.devices import Device, state_word
 from appliance.fleet.home import FleetHome
+from appliance.fleet.standing import Standing
 
-_COLUMNS: Final = ("device", "presence", "state", "boot", "audit_upto", "evt_upto", "gaps_n", "tools_n", "seen_at")
-_HEADINGS: Final = ("DEVICE", "PRESENCE", "STATE", "BOOT", "AUDIT", "EVENTS", "LOST", "TOOLS", "SEEN")
+_COLUMNS: Final = (
+    "device", "presence", "state_word", "boot", "audit_upto", "signed_upto", "evt_upto", "gaps_n", "tools_n", "seen_at"
+)  # fmt: skip
+_HEADINGS: Final = ("DEVICE", "PRESENCE", "STATE", "BOOT", "AUDIT", "SIGNED", "EVENTS", "LOST", "TOOLS", "SEEN")
+_PAGE_N: Final = 500
 
 
 def device_table(devices: list[Device]) -> list[str]:
@@ -29,6 +33,23 @@ def device_table(devices: list[Device]) -> list[str]:
     return lines
 
 
+def ledger_lines(standing: Standing) -> Iterator[str]:
+    """Return what is known of a device's ledgers as lines for a person."""
+    yield f"{standing.device}  key {standing.key_id}"
+    for rotated in standing.rotations:
+        yield f"  key {rotated['old_key_id']} was replaced by {rotated['new_key_id']} at {rotated['at'][:19]}"
+    for epoch in standing.epochs:
+        since = f"from {epoch['began_at'][:19]}, {epoch['upto']} records here"
+        yield f"ledger {_plain(epoch['epoch'])}  {epoch['standing']}, {since}"
+        contradict = f", {epoch['broken']} CONTRADICT them" if epoch["broken"] else ""
+        waiting = f", {epoch['waiting']} wait for records" if epoch["waiting"] else ""
+        yield f"  {epoch['checked']} signed checkpoints agree with them{waiting}{contradict}"
+        if epoch["size"]:
+            yield f"  newest {epoch['size']} records, root {epoch['root']}"
+    for fault in standing.faults:
+        yield f"  ! {fault['what']}: {_plain(fault['text'])} ({fault['times']} times, first {fault['first_at'][:19]})"
+
+
 def answer_line(answer: Response) -> str:
     """Return an answer as one line."""
     return f"{answer.device}  {answer.life}  {answer.status} {answer.code}  {_plain(answer.text)}".rstrip()
@@ -38,7 +59,8 @@ def seen_lines(seen: Seen) -> Iterator[str]:
     """Return what arrived as lines for a person."""
     match seen.said:
         case State() as state:
-            yield f"{seen.device}  state  {state.state} (boot {state.boot}{'' if seen.new else ', stale: ignored'})"
+            stale = "" if seen.new else ", stale: ignored"
+            yield f"{seen.device}  state  {state_word(state.state)} (boot {state.boot}{stale})"
         case Desc() as desc:
             yield f"{seen.device}  desc   {desc.software}, {len(desc.tools)} tools"
         case Response() as answer:
@@ -48,26 +70,35 @@ def seen_lines(seen: Seen) -> Iterator[str]:
             kinds = ", ".join(sorted({item.kind for item in batch.items}))
             again = "" if seen.new else " (again)"
             yield f"{seen.device}  {batch.stream:<6} {first}..{last} {kinds}{again}"
+        case Shown() as shown if seen.new:
+            yield f"{seen.device}  ledger {shown.what}"
 
 
 def seen_json(seen: Seen) -> str:
     """Return what arrived as one JSON line."""
-    return json.dumps({"device": seen.device, "new": seen.new, **seen.said.model_dump(mode="json")})
+    said = (
+        {"record": "shown", **seen.said._asdict()}
+        if isinstance(seen.said, Shown)
+        else seen.said.model_dump(mode="json")
+    )
+    return json.dumps({"device": seen.device, "new": seen.new, **said})
 
 
 def records(home: FleetHome, *, device: str | None, stream: str | None, after: int = 0) -> Iterator[JsonObject]:
     """Return stored records in order, as JSON."""
-    where = " and ".join(
-        (
-            "seq > ?",
-            *(("device = ?",) if device else ()),
-            *(("stream = ?",) if stream else ()),
-        )
-    )
+    fixed = " and ".join(("seq > ?", *(("device = ?",) if device else ()), *(("stream = ?",) if stream else ())))
     arguments = [after, *([device] if device else []), *([stream] if stream else [])]
-    query = f"select * from records where {where} order by device, epoch, stream, seq"  # noqa: S608 -- fixed words only
-    for row in home.db.query(query, arguments):
-        yield {**row, "body": json.loads(row["body"])}
+    query = (
+        f"select * from records where {fixed} and (device, epoch, stream, seq) > (?, ?, ?, ?)"  # noqa: S608 -- fixed words only
+        " order by device, epoch, stream, seq limit ?"
+    )
+    last: list[object] = ["", "", "", 0]
+    # A page at a time: while a reading is open nothing can be written, and a person may read for an hour.
+    while page := list(home.db.query(query, [*arguments, *last, _PAGE_N])):
+        for row in page:
+            leaf = None if row["leaf"] is None else bytes(row["leaf"]).hex()
+            yield {**row, "body": json.loads(row["body"]), "leaf": leaf}
+        last = [page[-1][name] for name in ("device", "epoch", "stream", "seq")]
 
 
 def _plain(text: str) -> str:

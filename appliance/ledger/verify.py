@@ -1,93 +1,52 @@
-"""Ledger rows to a verdict: is this the history that was written.
+"""A ledger to a verdict: is this the history that was written.
 
-Covers: an edited, deleted, inserted or reordered row; a personal value exchanged for another; with a checkpoint and the
-device's public key also a cut tail, a fork, and a rewritten or exchanged database.
-Does not cover: without a checkpoint, a database rewritten from the first row by somebody who has the whole file.
+Covers: a record that was edited, deleted, inserted or moved; a personal value exchanged for another; with a checkpoint
+kept elsewhere and the device's public key also a cut end, a fork, and a rewritten or exchanged database. Understands
+records that were pruned (their roots stay), personal values that were erased, earlier epochs, and changes of the key.
+Does not cover: without a key and a checkpoint, a ledger rewritten from the first record by somebody who has the file;
+records younger than the newest checkpoint; whether what was recorded is what happened.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
-from typing import Any, Literal
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
 
-from appliance.contracts.audit import GENESIS, AuditRow
-from appliance.contracts.canonical import canonical
-from appliance.contracts.record import Record
-from appliance.errors import WireError
-from appliance.storage import audit
-
-State = Literal["anchored", "consistent-unanchored", "broken"]
-
-UNANCHORED = (
-    "The rows are consistent with each other. Without a checkpoint signed by the device this does not prove that rows "
-    "were not cut off at the end, nor that the whole ledger was not written anew."
-)
+from appliance.errors import ApplianceError
+from appliance.ledger import shape, snapshot
+from appliance.ledger.looking import Look
+from appliance.ledger.verdict import NOTHING, Given, Verification
+from appliance.storage import schema_guard
 
 
-class Anchor(Record):
-    """A signed statement of the device: at row `seq` of `epoch` the hash was `hash`."""
-
-    device: str
-    epoch: str
-    seq: int
-    hash: str
-
-
-class Verification(Record):
-    """What a look at the ledger found."""
-
-    state: State
-    epoch: str
-    rows_n: int
-    head: str
-    bad_seq: int | None = None
-    reason: str = ""
-
-
-def verify(rows: Iterable[AuditRow], epoch: str, anchor: Anchor | None = None) -> Verification:
-    """Check every row; stop at the first that is not what was written.
+def verify(
+    path: Path,
+    given: Given = NOTHING,
+    *,
+    epoch: str | None = None,
+    progress: Callable[[int], None] = lambda _rows_n: None,
+) -> Verification:
+    """Check the ledger in the database at *path* as it is now; stops at the first thing that is wrong.
 
     Args:
-        anchor: a checkpoint whose signature has already been checked.
+        epoch: an earlier one, the current one when absent.
+        progress: told how many records have been checked since it was told last.
+
+    Raises:
+        StorageError: there is no such database or epoch, or SQLite cannot read it.
+        TrustError: the checkpoint that was given is not signed by the key that was given.
     """
-    previous, seq = GENESIS, 0
-    if anchor is not None and anchor.epoch != epoch:
-        reason = f"the checkpoint is of epoch {anchor.epoch}: this is another, or a rewritten, database"
-        return Verification(state="broken", epoch=epoch, rows_n=0, head=previous, bad_seq=1, reason=reason)
-    for row in rows:
-        fault = _fault(row, seq + 1, previous)
-        if fault is None and anchor is not None and row.seq == anchor.seq and row.hash != anchor.hash:
-            fault = "it differs from what the device stated: this history is not the one that it wrote"
-        if fault is None and row.kind == "epoch" and json.loads(row.body)["facts"].get("epoch") != epoch:
-            fault = f"it begins another epoch than {epoch}, the one that the database claims"
-        if fault is not None:
-            return Verification(state="broken", epoch=epoch, rows_n=seq, head=previous, bad_seq=seq + 1, reason=fault)
-        previous, seq = row.hash, row.seq
-    if anchor is None:
-        return Verification(state="consistent-unanchored", epoch=epoch, rows_n=seq, head=previous, reason=UNANCHORED)
-    if seq < anchor.seq:
-        reason = f"the device stated {anchor.seq} rows, {seq} are here: the end is missing"
-        return Verification(state="broken", epoch=epoch, rows_n=seq, head=previous, bad_seq=seq + 1, reason=reason)
-    return Verification(state="anchored", epoch=epoch, rows_n=seq, head=previous)
-
-
-def _fault(row: AuditRow, expected: int, previous: str) -> str | None:
-    """Say what is wrong with *row*, if anything."""
-    if row.seq != expected:
-        return f"row {expected} is missing or out of order (found {row.seq})"
-    try:
-        body: Any = json.loads(row.body)
-        personal: Any = row.personal or {}
-        if audit.chained(previous, row.body.encode()) != row.hash:
-            return "its bytes do not give its hash, or the row before was exchanged"
-        if canonical(body) != row.body.encode():
-            return "its bytes are not in canonical form"
-        if (body["seq"], body["kind"], body["request_id"]) != (row.seq, row.kind, row.request_id):
-            return "its columns differ from its hashed body"
-        for name, kept in personal.items():
-            if audit.commitment(kept["salt"], kept["value"]) != body["personal"].get(name):
-                return f"its personal value {name!r} is not the one that was committed to"
-    except (ValueError, KeyError, TypeError, AttributeError, UnicodeError, WireError) as error:
-        return f"it cannot be read: {error}"
-    return None
+    with snapshot.taken(path, epoch) as (connection, table):
+        try:
+            said = shape.fault(connection)
+            if said is None and (faults := schema_guard.faults(connection)):
+                said = f"the schema is not the appliance's: {'; '.join(faults[:3])}"
+            if said is not None:
+                return Verification(state="broken", epoch=table.epoch, bad_seq=1, bad_upto=1, reason=said)
+            return Look(connection, table, given, progress).verdict()
+        except (ApplianceError, sqlite3.Error):
+            raise
+        except Exception as error:  # noqa: BLE001 -- whatever somebody thought of to put into a file is a finding, never a crash
+            reason = f"it cannot be read: {type(error).__name__}: {error}"[:500]
+            return Verification(state="broken", epoch=table.epoch, bad_seq=1, bad_upto=1, reason=reason)

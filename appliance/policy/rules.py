@@ -8,11 +8,11 @@ Does not cover: what a workflow's state allows; `Laws` is where it joins.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from pydantic import Field
 
-from appliance.contracts.record import Record
+from appliance.contracts.record import JsonObject, Record
 from appliance.contracts.request import Origin, OriginKind
 from appliance.contracts.toolcall import GroundedCall
 from appliance.contracts.toolspec import Risk, ToolSpec
@@ -68,10 +68,11 @@ class Situation(Record):
 
 
 class Applied(Record):
-    """One rule that was looked at, and what it said."""
+    """One rule that was looked at, what it said, and the values that it judged on."""
 
     rule: str
     said: str
+    values: JsonObject = Field(default_factory=dict)
 
 
 class Judgement(Record):
@@ -88,88 +89,104 @@ class Laws(Protocol):
         """Return a verdict, or None where the workflow has nothing against it."""
 
 
-Rule = Callable[[GroundedCall, ToolSpec, Origin, Situation, PolicySettings], Verdict | None]
+class Looked(NamedTuple):
+    """What a rule looked at, and its verdict where it has something against the call."""
+
+    values: JsonObject
+    verdict: Verdict | None = None
+
+
+Rule = Callable[[GroundedCall, ToolSpec, Origin, Situation, PolicySettings], Looked]
 
 _RISKS: Final = (Risk.READ, Risk.LOW, Risk.HIGH)
 
 
 def emergency_stop(
     call: GroundedCall, spec: ToolSpec, origin: Origin, now: Situation, settings: PolicySettings
-) -> Verdict | None:
+) -> Looked:
     """Nothing but reading while the emergency stop is latched."""
+    values: JsonObject = {"locked": now.locked, "risk": spec.risk.value}
     if now.locked and spec.risk is not Risk.READ:
-        return Deny(
+        deny = Deny(
             rule="emergency-stop",
             reason="The emergency stop is latched: every output is safe and stays so.",
             allowed=(),
             remedy="Release it at the device: `appliance release`, or the console's release key.",
         )
-    return None
+        return Looked(values, deny)
+    return Looked(values)
 
 
-def recordable(
-    call: GroundedCall, spec: ToolSpec, origin: Origin, now: Situation, settings: PolicySettings
-) -> Verdict | None:
+def recordable(call: GroundedCall, spec: ToolSpec, origin: Origin, now: Situation, settings: PolicySettings) -> Looked:
     """No act without a record."""
+    values: JsonObject = {"recordable": now.recordable}
     if not now.recordable and spec.risk is not Risk.READ:
-        return Deny(
+        deny = Deny(
             rule="recordable",
             reason="The decision cannot be recorded (disk full or unreadable), so it is not acted on.",
             remedy="Free some space; `appliance doctor` says where.",
         )
-    return None
+        return Looked(values, deny)
+    return Looked(values)
 
 
 def disabled_tools(
     call: GroundedCall, spec: ToolSpec, origin: Origin, now: Situation, settings: PolicySettings
-) -> Verdict | None:
+) -> Looked:
     """Tools that the owner has switched off."""
-    if call.tool in settings.disabled_tools:
-        return Deny(
+    disabled = call.tool in settings.disabled_tools
+    if disabled:
+        deny = Deny(
             rule="disabled-tools",
             reason=f"The owner of this device has switched {call.tool} off.",
             allowed=tuple(t for t in now.tools if t not in settings.disabled_tools),
             remedy="[policy] disabled_tools in appliance.toml",
         )
-    return None
+        return Looked({"disabled": True}, deny)
+    return Looked({"disabled": False})
 
 
-def roles(
-    call: GroundedCall, spec: ToolSpec, origin: Origin, now: Situation, settings: PolicySettings
-) -> Verdict | None:
+def roles(call: GroundedCall, spec: ToolSpec, origin: Origin, now: Situation, settings: PolicySettings) -> Looked:
     """A viewer only reads; a controller's risky calls wait for a person at the device."""
+    values: JsonObject = {"role": origin.role, "origin": origin.kind.value}
     if origin.role == "viewer" and spec.risk is not Risk.READ:
-        return Deny(rule="roles", reason="A viewer may read, not act.", remedy="Ask an operator.")
-    remote = origin.kind is OriginKind.CONTROLLER
-    if remote and not now.confirmed and _RISKS.index(spec.risk) > _RISKS.index(settings.controller_risk):
-        return Confirm(rule="roles", question=f"The controller asks for {call.tool}. Allow it?")
-    return None
+        return Looked(values, Deny(rule="roles", reason="A viewer may read, not act.", remedy="Ask an operator."))
+    if origin.kind is OriginKind.CONTROLLER:
+        values |= {"controller_risk": settings.controller_risk.value, "confirmed": now.confirmed}
+        if not now.confirmed and _RISKS.index(spec.risk) > _RISKS.index(settings.controller_risk):
+            return Looked(values, Confirm(rule="roles", question=f"The controller asks for {call.tool}. Allow it?"))
+    return Looked(values)
 
 
-def risk(
-    call: GroundedCall, spec: ToolSpec, origin: Origin, now: Situation, settings: PolicySettings
-) -> Verdict | None:
+def risk(call: GroundedCall, spec: ToolSpec, origin: Origin, now: Situation, settings: PolicySettings) -> Looked:
     """What opens, unlocks or spends is confirmed by a person, however sure the model is."""
+    values: JsonObject = {"risk": spec.risk.value, "confirmed": now.confirmed}
     if spec.risk is Risk.HIGH and not now.confirmed:
-        return Confirm(rule="risk", question=f"{described(call)} is risky. Do it?")
-    return None
+        return Looked(values, Confirm(rule="risk", question=f"{described(call)} is risky. Do it?"))
+    return Looked(values)
 
 
-def confidence(
-    call: GroundedCall, spec: ToolSpec, origin: Origin, now: Situation, settings: PolicySettings
-) -> Verdict | None:
+def confidence(call: GroundedCall, spec: ToolSpec, origin: Origin, now: Situation, settings: PolicySettings) -> Looked:
     """Below the floor refuse, below the act threshold ask; a tool that only reads is not worth a question."""
     if not now.by_model:
-        return None
+        return Looked({"by_model": False})
+    values: JsonObject = {
+        "confidence": round(call.confidence, 6),
+        "act_at": now.act_at,
+        "refuse_below": now.refuse_below,
+        "doubtful": now.doubtful,
+        "confirmed": now.confirmed,
+    }
     if call.confidence < now.refuse_below:
-        return Deny(
+        deny = Deny(
             rule="confidence",
             reason=f"Not sure enough what was meant ({call.confidence:.0%}).",
             remedy="Say it with the name of the thing and the value.",
         )
+        return Looked(values, deny)
     if spec.risk is not Risk.READ and (call.confidence < now.act_at or now.doubtful) and not now.confirmed:
-        return Confirm(rule="confidence", question=f"{described(call)}: is that what you meant?")
-    return None
+        return Looked(values, Confirm(rule="confidence", question=f"{described(call)}: is that what you meant?"))
+    return Looked(values)
 
 
 RULES: Final[tuple[Rule, ...]] = (emergency_stop, recordable, disabled_tools, roles, risk, confidence)
@@ -188,8 +205,9 @@ def judge(
     found: Verdict | None = None
     applied = []
     for rule in RULES:
-        said = rule(call, spec, origin, now, settings)
-        applied.append(Applied(rule=rule.__name__.replace("_", "-"), said="pass" if said is None else said.verdict))
+        values, said = rule(call, spec, origin, now, settings)
+        name = rule.__name__.replace("_", "-")
+        applied.append(Applied(rule=name, said="pass" if said is None else said.verdict, values=values))
         found = _stricter(found, said)
     for law in laws:
         said = law.judge(call, spec, origin)

@@ -1,22 +1,23 @@
 """A database to a copy of it, and a copy back to a database that may go on: in a new epoch.
 
 A copy is older than what it replaces: numbers given out since, acts performed since and answers sent since are not in
-it. So what could be done or sent a second time is left out, and the ledger begins anew and cites what went before.
+it. So what could be done or sent a second time is left out (`past`), and the ledger begins anew and cites what went
+before.
 """
 
 from __future__ import annotations
 
-import secrets
 import sqlite3
 from datetime import datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from appliance.contracts.record import JsonObject
 from appliance.errors import StorageError
-from appliance.storage import audit, database, meta, schedules
-from appliance.storage.schedules import ScheduledKind
+from appliance.storage import audit, checkpoints, database, past
+from appliance.storage.past import Cited
 
-_COPY_PAGES_N: Final = 256
+_COPY_PAGES_N: Final = 2048
 """A megabyte at a time, so that the daemon's commits wait for milliseconds."""
 
 
@@ -26,7 +27,7 @@ class Copied(NamedTuple):
     epoch: str
     seq: int
     head: str
-    """Hash of the newest ledger record in it."""
+    """Root of its ledger's tree, hexadecimal."""
 
 
 def copy(source: Path, target: Path) -> Copied:
@@ -73,11 +74,8 @@ def look(path: Path) -> Copied:
     return Copied(str(row["value"]), seq, head)
 
 
-def begin_epoch(path: Path, home: Path, now: datetime) -> str:
-    """Turn the copy at *path* into a database that *home* may go on with; its first record will cite the copy's last.
-
-    Kept: notes, schedules still to come, settled requests. Left out: requests that were under way, notices that were
-    due before *now*, undo, everything that waited for a controller.
+def begin_epoch(path: Path, now: datetime) -> str:
+    """Turn the copy at *path* into a database that a home may go on with: in a new epoch that cites the copy's last.
 
     Returns:
         The new epoch.
@@ -90,20 +88,15 @@ def begin_epoch(path: Path, home: Path, now: datetime) -> str:
     if opened.set_aside is not None:
         raise StorageError(f"{path} is damaged; use another backup")
     db = opened.db
-    epoch = secrets.token_hex(8)
     try:
-        with db.atomic() as connection:
-            connection.execute("delete from audit")
-            connection.execute("delete from inbox where status <> 'done'")
-            for row in schedules.waiting(db):
-                if row.kind is not ScheduledKind.WEEKLY and row.due_at <= now:
-                    schedules.remove(db, row.schedule_id)
-            connection.execute("delete from undo")
-            connection.execute("delete from outbox")
-            connection.execute("delete from replies")
-            connection.execute("update streams set sent = 0, acked = 0")
-            meta.put(db, "epoch", epoch)
+        with db.reading() as connection:
+            newest = checkpoints.latest(connection)
+        predecessor: JsonObject = {
+            "epoch": before.epoch,
+            "size": before.seq,
+            "root": before.head,
+            "checkpoint": None if newest is None else newest.note,
+        }
+        return past.end_epoch(db, now, Cited("restored", predecessor))
     finally:
         db.close()
-    meta.remember_head(home, before.epoch, before.seq, before.head, 0)
-    return epoch

@@ -1,16 +1,18 @@
-"""The ledger's table: append, read, and the hash that ties each row to the one before."""
+"""The ledger's table: append and read. Each record is a leaf of the epoch's tree (`storage.tree`)."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 import sqlite3
 from collections.abc import Iterator
 
-from appliance.contracts.audit import FORMAT, GENESIS, AuditRecord, AuditRow
+from appliance.contracts.audit import FORMAT, AuditRecord, AuditRow
 from appliance.contracts.canonical import canonical, digest
 from appliance.contracts.record import JsonObject
+from appliance.contracts.tree import leaf_hash
+from appliance.errors import StorageError
+from appliance.storage import tree
 from appliance.storage.database import Database
 
 
@@ -19,10 +21,12 @@ def append(db: Database, record: AuditRecord) -> int:
 
     Returns:
         Its sequence number, 1 for the first of an epoch.
+
+    Raises:
+        StorageError: it was not written, or not as it was handed over; nothing of the transaction remains.
     """
     with db.atomic() as connection:
-        last = connection.execute("select seq, hash from audit order by seq desc limit 1").fetchone()
-        seq, previous = (1, GENESIS) if last is None else (last["seq"] + 1, last["hash"])
+        seq = size(connection) + 1
         kept: JsonObject = {}
         commitments: JsonObject = {}
         for name, value in record.personal.items():
@@ -40,24 +44,31 @@ def append(db: Database, record: AuditRecord) -> int:
                 "personal": commitments,
             }
         )
-        connection.execute(
-            "insert into audit (seq, kind, request_id, at, body, personal, hash) values (?, ?, ?, ?, ?, ?, ?)",
-            (
-                seq,
-                record.kind,
-                record.request_id,
-                record.moment.at.isoformat(),
-                body.decode(),
-                canonical(kept).decode() if kept else None,
-                chained(previous, body),
-            ),
+        row = (
+            seq,
+            record.kind,
+            record.request_id,
+            record.moment.at.isoformat(),
+            leaf_hash(body),
+            body.decode(),
+            canonical(kept).decode() if kept else None,
         )
+        connection.execute(
+            "insert into audit (seq, kind, request_id, at, leaf, body, personal) values (?, ?, ?, ?, ?, ?, ?)", row
+        )
+        # A trigger that somebody put into the file can swallow or change a row, and SQLite calls that a success.
+        is_kept = connection.execute(
+            "select 1 from audit where seq = ? and kind = ? and request_id is ? and at = ? and leaf = ? and body = ?"
+            " and personal is ?",
+            row,
+        ).fetchone()
+        if is_kept is None or size(connection) != seq:
+            raise StorageError(
+                f"{db.path}: record {seq} was not kept as it was written; something in the file interferes, restart the"
+                " daemon: it removes what is not the appliance's"
+            )
+        tree.grow(connection, seq)
         return seq
-
-
-def chained(previous: str, body: bytes) -> str:
-    """Return the hash of a row: SHA-256 over the previous hash's 32 bytes and the body's bytes."""
-    return hashlib.sha256(bytes.fromhex(previous) + body).hexdigest()
 
 
 def commitment(salt: str, value: object) -> str:
@@ -65,12 +76,17 @@ def commitment(salt: str, value: object) -> str:
     return digest({"salt": salt, "value": value})
 
 
-def rows(connection: sqlite3.Connection, *, after: int = 0, limit: int = -1) -> Iterator[AuditRow]:
-    """Read rows in order, from any connection, a read-only one too."""
-    cursor = connection.execute(
-        "select seq, kind, request_id, at, body, personal, hash from audit where seq > ? order by seq limit ?",
-        (after, limit),
-    )
+def rows(
+    connection: sqlite3.Connection, *, after: int = 0, limit: int = -1, epoch: str | None = None
+) -> Iterator[AuditRow]:
+    """Read rows in order, from any connection, a read-only one too; those of an earlier *epoch* if one is named."""
+    columns = "select seq, kind, request_id, at, body, personal, leaf"
+    if epoch is None or epoch == tree.current(connection):
+        cursor = connection.execute(f"{columns} from audit where seq > ? order by seq limit ?", (after, limit))
+    else:
+        cursor = connection.execute(
+            f"{columns} from past where epoch = ? and seq > ? order by seq limit ?", (epoch, after, limit)
+        )
     for row in cursor:
         yield AuditRow(
             seq=row["seq"],
@@ -79,7 +95,7 @@ def rows(connection: sqlite3.Connection, *, after: int = 0, limit: int = -1) -> 
             at=row["at"],
             body=row["body"],
             personal=None if row["personal"] is None else json.loads(row["personal"]),
-            hash=row["hash"],
+            leaf=row["leaf"],
         )
 
 
@@ -90,7 +106,16 @@ def of_request(db: Database, request_id: str) -> list[AuditRow]:
         return [next(rows(connection, after=r["seq"] - 1, limit=1)) for r in found]
 
 
+def size(connection: sqlite3.Connection, epoch: str | None = None) -> int:
+    """Return how many records the epoch has, pruned ones counted: the newest record's number, 0 before the first."""
+    if epoch is None or epoch == tree.current(connection):
+        row = connection.execute("select max(seq) as n from audit").fetchone()
+    else:
+        row = connection.execute("select max(seq) as n from past where epoch = ?", (epoch,)).fetchone()
+    return int(row["n"] or 0)
+
+
 def head(connection: sqlite3.Connection) -> tuple[int, str]:
-    """Return the newest row's number and hash; `(0, GENESIS)` for an empty ledger."""
-    row = connection.execute("select seq, hash from audit order by seq desc limit 1").fetchone()
-    return (0, GENESIS) if row is None else (row["seq"], row["hash"])
+    """Return the epoch's size and the root over it, in hexadecimal."""
+    newest = size(connection)
+    return newest, tree.root(connection, newest).hex()

@@ -6,7 +6,9 @@ import sqlite3
 from collections.abc import Callable
 from typing import Final
 
+from appliance.contracts.tree import leaf_hash
 from appliance.errors import StorageError
+from appliance.storage import tree
 
 Step = Callable[[sqlite3.Connection], None]
 
@@ -116,7 +118,136 @@ def m004_notes(db: sqlite3.Connection) -> None:
     )
 
 
-STEPS: Final[tuple[Step, ...]] = (m001_path, m002_replies, m003_schedules, m004_notes)
+def m005_tree(db: sqlite3.Connection) -> None:
+    """The ledger becomes a tree: leaves in place of the per-row chain, signed checkpoints, earlier epochs, holds."""
+    db.execute("drop index audit_request")
+    db.execute("alter table audit rename to audit_chain")
+    for name, key in (("audit", "seq integer primary key,"), ("past", "epoch text not null, seq integer not null,")):
+        db.execute(
+            f"create table {name} ("  # `past`: records of earlier epochs, restored or salvaged
+            f" {key}"
+            " kind text not null,"
+            " request_id text,"
+            " at text not null,"
+            " leaf blob not null,"  # SHA-256 over a zero byte and the body (RFC 6962); before what fills several pages
+            " body text not null,"  # canonical JSON: exactly the bytes that are hashed
+            " personal text"  # salts and values behind the body's commitments; may be erased
+            f"{', primary key (epoch, seq)' if name == 'past' else ''}"
+            ")"
+        )
+    for row in db.execute("select seq, kind, request_id, at, body, personal from audit_chain order by seq").fetchall():
+        seq, kind, request_id, at, body, personal = row
+        leaf = leaf_hash(body.encode())
+        db.execute("insert into audit values (?, ?, ?, ?, ?, ?, ?)", (seq, kind, request_id, at, leaf, body, personal))
+    db.execute("drop table audit_chain")
+    db.execute("create index audit_request on audit (request_id) where request_id is not null")
+    db.execute("create index audit_configured on audit (seq) where kind = 'configured'")  # a handful of rows
+    # For the views; none of them has an entry for a decision but every 256th.
+    db.execute("create index audit_device on audit (kind) where request_id is null")
+    db.execute("create index audit_time on audit (seq, at) where seq % 256 = 0")
+    db.execute("create index past_request on past (request_id) where request_id is not null")
+    db.execute("create index past_seq on past (seq)")
+    db.execute(
+        "create table tree ("
+        " epoch text not null,"
+        " level integer not null,"  # 1: over 256 records, 2: over 65,536
+        " n integer not null,"  # the n-th complete run, from 0
+        " hash blob not null,"
+        " primary key (epoch, level, n)"
+        ") without rowid"
+    )
+    for size in range(tree.WIDTH, db.execute("select count(*) from audit").fetchone()[0] + 1, tree.WIDTH):
+        tree.grow(db, size)
+    db.execute(
+        "create table checkpoints ("
+        " epoch text not null,"
+        " size integer not null,"
+        " at text not null,"
+        " note text not null,"  # the signed note, whole
+        " primary key (epoch, size)"
+        ") without rowid"
+    )
+    db.execute(
+        "create table holds ("
+        " hold_id integer primary key autoincrement,"
+        " epoch text not null,"
+        " first integer not null,"  # records first..last of that epoch are neither pruned nor redacted
+        " last integer not null,"
+        " reason text not null,"
+        " by text not null,"
+        " at text not null,"
+        " released_at text"
+        ")"
+    )
+
+
+def m006_fewer_pages(db: sqlite3.Connection) -> None:
+    """A turn touches fewer pages: the inbox lies in order of arrival, undo and outbox number themselves."""
+    db.execute("drop index inbox_status")
+    db.execute("drop index inbox_indeterminate")
+    for name in ("inbox", "outbox", "undo"):
+        db.execute(f"alter table {name} rename to {name}_before")
+    db.execute(
+        "create table inbox ("
+        " seq integer primary key,"  # order of arrival: new rows lie side by side in the file
+        " request_id text not null unique,"
+        " received_at text not null,"
+        " status text not null check (status in ('queued', 'taken', 'parked', 'done')),"
+        " body text not null,"  # the Request, canonical JSON; words are here only until the row is pruned
+        " parked text,"  # what a parked request waits for
+        " expires_at text,"
+        " outcome text"  # what the asker was told: the same answer for the same id
+        ")"
+    )
+    db.execute(
+        "insert into inbox select seq, request_id, received_at, status, body, parked, expires_at, outcome"
+        " from inbox_before order by seq"
+    )
+    # Partial, so that a settled row is in none of them: an index entry is a page written and a page folded in.
+    db.execute("create index inbox_parked on inbox (seq) where status = 'parked'")
+    db.execute(
+        "create index inbox_indeterminate on inbox (seq)"
+        " where status = 'done' and json_extract(outcome, '$.status') = 'indeterminate'"
+    )
+    db.execute(
+        "create table outbox ("
+        " seq integer primary key,"  # never reused: above every row, and above what was acknowledged
+        " envelope_id text not null unique,"
+        " kind text not null,"
+        " at text not null,"
+        " body text not null"
+        ")"
+    )
+    db.execute("insert into outbox select seq, envelope_id, kind, at, body from outbox_before order by seq")
+    db.execute(
+        "create table undo ("
+        " seq integer primary key,"  # never reused while the row before it is kept
+        " request_id text not null,"
+        " body text"  # the ToolCall that takes the act back; null once it was
+        ")"
+    )
+    db.execute("insert into undo select seq, request_id, body from undo_before order by seq")
+    for name in ("inbox", "outbox", "undo"):
+        db.execute(f"drop table {name}_before")
+
+
+def m007_landmarks(db: sqlite3.Connection) -> None:
+    """The few records that are looked for by kind: an index of those alone costs a decision nothing."""
+    db.execute(
+        "create index audit_landmarks on audit (kind, seq)"
+        " where kind in ('epoch', 'configured', 'pruned', 'redacted', 'hold', 'key_rotated', 'salvaged')"
+    )
+
+
+STEPS: Final[tuple[Step, ...]] = (
+    m001_path,
+    m002_replies,
+    m003_schedules,
+    m004_notes,
+    m005_tree,
+    m006_fewer_pages,
+    m007_landmarks,
+)
 
 
 def apply(db: sqlite3.Connection, *, epoch: str) -> None:

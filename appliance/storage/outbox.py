@@ -25,6 +25,11 @@ class Outgoing(NamedTuple):
     kind: str
     at: str
     body: JsonObject
+    personal: JsonObject | None = None
+    """Salts and values behind a record's commitments; `agent.sharing` decides whether they leave."""
+
+    leaf: str = ""
+    """A record's leaf in the tree, hexadecimal."""
 
 
 class Mark(NamedTuple):
@@ -38,7 +43,10 @@ class Mark(NamedTuple):
 def enqueue(db: Database, *, envelope_id: str, kind: str, at: datetime, body: JsonObject) -> None:
     """Keep an event until it is acknowledged; the same id twice is one event."""
     db.execute(
-        "insert into outbox (envelope_id, kind, at, body) values (?, ?, ?, ?) on conflict (envelope_id) do nothing",
+        # Above what was acknowledged, because acknowledged rows are gone and a number is never used twice.
+        "insert into outbox (seq, envelope_id, kind, at, body) values ((select 1 + max(acked,"
+        " (select coalesce(max(seq), 0) from outbox)) from streams where stream = 'evt'), ?, ?, ?, ?)"
+        " on conflict (envelope_id) do nothing",
         (envelope_id, kind, at.isoformat(), canonical(body).decode()),
     )
 
@@ -49,10 +57,20 @@ def waiting(db: Database, stream: Stream, *, after: int = 0, limit: int) -> list
     if stream == "evt":
         rows = db.rows("select * from outbox where seq > ? order by seq limit ?", (after, limit))
         return [Outgoing(r["seq"], r["envelope_id"], r["kind"], r["at"], json.loads(r["body"])) for r in rows]
-    rows = db.rows("select seq, kind, at, body, hash from audit where seq > ? order by seq limit ?", (after, limit))
-    # The body travels as the text that was hashed, so that the receiver can check the chain.
+    rows = db.rows(
+        "select seq, kind, at, body, personal, leaf from audit where seq > ? order by seq limit ?", (after, limit)
+    )
+    # The body travels as the text that was hashed: the receiver grows the same tree from it.
     return [
-        Outgoing(r["seq"], f"audit-{r['seq']}", r["kind"], r["at"], {"body": r["body"], "hash": r["hash"]})
+        Outgoing(
+            r["seq"],
+            f"audit-{r['seq']}",
+            r["kind"],
+            r["at"],
+            {"body": r["body"]},
+            None if r["personal"] is None else json.loads(r["personal"]),
+            bytes(r["leaf"]).hex(),
+        )
         for r in rows
     ]
 
@@ -64,7 +82,7 @@ def mark(db: Database, stream: Stream) -> Mark:
     if stream == "audit":
         newest = db.row("select coalesce(max(seq), 0) as n from audit")
     else:
-        newest = db.row("select coalesce((select seq from sqlite_sequence where name = 'outbox'), 0) as n")
+        newest = db.row("select max(?, (select coalesce(max(seq), 0) from outbox)) as n", (row["acked"],))
     return Mark(row["sent"], row["acked"], 0 if newest is None else newest["n"])
 
 

@@ -6,6 +6,7 @@ import fcntl
 import os
 from typing import Self
 
+from appliance import lasting
 from appliance.contracts.home import Home
 from appliance.errors import AlreadyRunning, StorageError
 
@@ -39,7 +40,7 @@ def own(home: Home) -> Owned:
         StorageError: the folder cannot be made or written.
     """
     try:
-        home.root.mkdir(parents=True, exist_ok=True, mode=0o750)
+        lasting.make_folder(home.root, 0o750)
         handle = os.open(home.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     except OSError as error:
         raise StorageError(f"{home.root} cannot be this device's home: {error.strerror}") from error

@@ -36,6 +36,8 @@ class Connection:
         self.active_at_s = time.monotonic()
         self._holders_n = 1
         self._lock = threading.Lock()
+        self._sending = threading.Lock()
+        self._is_over = False
 
     def send(self, reply: LocalReply, timeout_s: float) -> bool:
         """Write *reply*; with a timeout of zero only as far as the kernel takes it at once.
@@ -43,6 +45,22 @@ class Connection:
         Returns:
             Whether all of it went.
         """
+        with self._sending:
+            return not self._is_over and self._send(reply, timeout_s)
+
+    def send_last(self, reply: LocalReply) -> None:
+        """Write *reply* as far as it goes at once, and nothing after it, whoever else has something to say.
+
+        A thread that is in the middle of a reply keeps its turn.
+        """
+        if self._sending.acquire(blocking=False):
+            try:
+                self._is_over = True
+                self._send(reply, 0)
+            finally:
+                self._sending.release()
+
+    def _send(self, reply: LocalReply, timeout_s: float) -> bool:
         data = memoryview(render(reply))
         until_s = time.monotonic() + timeout_s
         with selectors.DefaultSelector() as writable:

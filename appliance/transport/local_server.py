@@ -1,7 +1,7 @@
 """The daemon's end of the home's Unix socket: many clients, none of which can hold up another, or the emergency stop.
 
 Covers: clients that send nothing, garbage, too much, or never read; more clients than there is room for; a socket file
-left behind by a crash.
+left behind by a crash; the end, at which requests under way get a moment and everybody gets an answer.
 Does not cover: what a request means and who may make it; that is the handler's.
 
 One thread reads every connection. A request has a thread of its own while it is handled, up to `REQUESTS_N`; `stop`
@@ -42,7 +42,11 @@ PENDING_N: Final = 8
 WRITE_TIMEOUT_S: Final = 5.0
 """A client that has read nothing for so long is gone."""
 
+ENDING_S: Final = 2.0
+"""What a request under way may still take when the daemon ends."""
+
 _BUSY: Final = LocalReply(ok=False, error="busy", message="too many requests at once; try again in a moment")
+_ENDING: Final = LocalReply(ok=False, error="ending", message="the daemon is ending; ask again when it has started")
 _log = logging.getLogger(__name__)
 
 
@@ -60,16 +64,20 @@ class Handler(Protocol):
 class LocalServer:
     """Answers the clients of one home."""
 
-    def __init__(self, path: Path, handler: Handler, *, write_timeout_s: float = WRITE_TIMEOUT_S) -> None:
+    def __init__(
+        self, path: Path, handler: Handler, *, write_timeout_s: float = WRITE_TIMEOUT_S, ending_s: float = ENDING_S
+    ) -> None:
         self.path = path
         self._handler = handler
         self._write_timeout_s = write_timeout_s
+        self._ending_s = ending_s
         self._listener: socket.socket | None = None
         self._inode = 0
         self._connections: set[Connection] = set()
         self._handled_n = 0
         self._watches_n = 0
         self._stopping = threading.Event()
+        self._is_over = False
         # What other threads hand to the reading thread; a byte in the pipe wakes it.
         self._news: queue.SimpleQueue[tuple[Connection, Pending]] = queue.SimpleQueue()
         self._stops: queue.SimpleQueue[tuple[Connection, Pending, Stop] | None] = queue.SimpleQueue()
@@ -110,14 +118,16 @@ class LocalServer:
             self._threads.append(thread)
 
     def stop(self) -> None:
-        """Hang up on everybody and remove the socket; a request being handled goes on without its listener."""
+        """Let what is being handled end, tell everybody else that it is over, and remove the socket.
+
+        A request that takes longer than `ENDING_S` goes on without its listener, and whatever it meets is no fault.
+        """
         if self._listener is None:
             return
         self._stopping.set()
-        self._stops.put(None)
         self._wake()
         for thread in self._threads:
-            thread.join(timeout=2)
+            thread.join(timeout=self._ending_s + 1)
         # A successor may have taken the path meanwhile; its socket is not ours to remove.
         with contextlib.suppress(OSError):
             if self._inode and self.path.stat().st_ino == self._inode:
@@ -150,12 +160,32 @@ class LocalServer:
                 elif key.data in self._connections:  # not dropped by an earlier event of this round
                     self._read(key.data)
         assert self._listener is not None
+        self._selector.unregister(self._listener)
         self._listener.close()
-        for connection in list(self._connections):
-            self._drop(connection)
+        self._end()
         self._selector.close()
         self._wake_in.close()
         self._wake_out.close()
+
+    def _end(self) -> None:
+        """Answer what has been asked by now, wait a moment for what is being handled, and hang up."""
+        for connection in list(self._connections):
+            if connection.is_read:
+                self._read(connection)
+            self._pause(connection)
+        self._stops.put(None)
+        until_s = time.monotonic() + self._ending_s
+        while self._handled_n or any(connection.pending for connection in self._connections):
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:
+                break
+            if self._selector.select(timeout=left_s):
+                self._hear()
+        self._is_over = True
+        for connection in list(self._connections):
+            if connection.pending:
+                connection.send_last(_ENDING)
+            self._drop(connection)
 
     def _accept(self) -> None:
         assert self._listener is not None
@@ -229,12 +259,15 @@ class LocalServer:
                 self._begin(connection, first)
         if connection.is_ended and not connection.pending:
             self._drop(connection)
-        elif connection.is_ended or len(connection.pending) >= PENDING_N:
+        elif connection.is_ended or len(connection.pending) >= PENDING_N or self._stopping.is_set():
             self._pause(connection)
         else:
             self._listen_to(connection)
 
     def _begin(self, connection: Connection, pending: Pending) -> None:
+        if self._stopping.is_set():
+            pending.reply = _ENDING
+            return
         is_watch = isinstance(pending.request, Watch)
         if self._handled_n >= REQUESTS_N or (is_watch and self._watches_n >= WATCHES_N):
             pending.reply = _BUSY
@@ -293,16 +326,16 @@ class LocalServer:
             if isinstance(answer, LocalReply):
                 answer = iter((answer,))
             for reply in answer:
-                if self._stopping.is_set():
-                    break
                 if reply is None:
-                    if connection.has_hung_up():
+                    if self._stopping.is_set() or connection.has_hung_up():
                         break
                 elif not connection.send(reply, self._write_timeout_s):
                     connection.hang_up()
                     break
+                if self._stopping.is_set():
+                    break
         except Exception as error:  # noqa: BLE001 -- an iterator's fault is its client's answer, not the server's end
-            connection.send(_fault(error), self._write_timeout_s)
+            connection.send(self._fault(error), self._write_timeout_s)
         finally:
             connection.let_go()
             self._news.put((connection, pending))
@@ -324,16 +357,18 @@ class LocalServer:
         try:
             return self._handler.handle(request, peer)
         except Exception as error:  # noqa: BLE001 -- a handler's fault is its client's answer, not the server's end
-            return _fault(error)
+            return self._fault(error)
 
     def _wake(self) -> None:
         with contextlib.suppress(OSError):  # full: it is awake already; closed: it has ended
             self._wake_in.send(b"\0")
 
-
-def _fault(error: Exception) -> LocalReply:
-    """Say what went wrong; what a person should see is written in our own errors, the rest is for the log."""
-    if isinstance(error, ApplianceError):
-        return LocalReply(ok=False, error="failed", message=str(error))
-    _log.error("a local request could not be handled", exc_info=error)
-    return LocalReply(ok=False, error="failed", message=f"a fault in the daemon ({type(error).__name__}); see its log")
+    def _fault(self, error: Exception) -> LocalReply:
+        """Say what went wrong; what a person should see is in our own errors, the rest is for the log."""
+        if self._is_over:
+            return _ENDING  # what it needed is closed: it was told to end, and had its time
+        if isinstance(error, ApplianceError):
+            return LocalReply(ok=False, error="failed", message=str(error))
+        _log.error("a local request could not be handled", exc_info=error)
+        message = f"a fault in the daemon ({type(error).__name__}); see its log"
+        return LocalReply(ok=False, error="failed", message=message)

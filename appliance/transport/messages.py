@@ -17,6 +17,8 @@ class Message(NamedTuple):
     attributes: tuple[tuple[str, str], ...] = ()
     """User properties: the CloudEvents attributes of a batch."""
 
+    content_type: str = "application/json"
+
 
 class Incoming(NamedTuple):
     """What was delivered."""

@@ -341,7 +341,7 @@ def _topic_of(message: paho.MQTTMessage) -> str:
 def _publish_properties(message: Message) -> Properties:
     properties = _properties(PacketTypes.PUBLISH)
     properties.PayloadFormatIndicator = 1
-    properties.ContentType = "application/json"
+    properties.ContentType = message.content_type
     if message.correlation is not None:
         properties.CorrelationData = message.correlation
     if message.response_topic is not None:

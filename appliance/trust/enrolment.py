@@ -11,8 +11,9 @@ import os
 from pathlib import Path
 
 from appliance.contracts.enrolment import BrokerSettings, DeviceIdentity, EnrolledController, Enrolment, Role
+from appliance.contracts.rotation import SignedRotation
 from appliance.errors import TrustError
-from appliance.trust import keys
+from appliance.trust import rotation
 from appliance.trust.keys import PublicKey, SigningKey
 from appliance.trust.signature import holds, read_sealed, sealed
 
@@ -29,12 +30,18 @@ def load(home: Path) -> Enrolment | None:
     path = home / ENROLMENT
     if not path.exists():
         return None
-    return _checked(path, keys.load(home / keys.DEVICE_KEY))
+    return _checked(path, home)
 
 
-def device_name(key: SigningKey) -> str:
-    """Return a name for a device that was given none: unique because its key is."""
-    return f"dev-{key.key_id}"
+def device_name(home: Path, key: SigningKey) -> str:
+    """Return a name for a device that was given none: after its first key, which a rotation does not change.
+
+    Raises:
+        TrustError: the record of its rotations cannot be read.
+    """
+    rotations = rotation.kept(home)
+    first = PublicKey.from_hex(rotations[0].statement.old_key) if rotations else key.public
+    return f"dev-{first.key_id}"
 
 
 def write_request(key: SigningKey, identity: DeviceIdentity, path: Path) -> None:
@@ -86,8 +93,7 @@ def install(home: Path, grant: Path, *, replace: bool = False) -> Enrolment:
     Raises:
         TrustError: it is for another device, altered, or another controller's and *replace* was not said.
     """
-    device = keys.load(home / keys.DEVICE_KEY)
-    enrolment = _checked(grant, device)
+    enrolment = _checked(grant, home)
     before = load(home)
     known = {c.public_key for c in before.controllers} if before else set()
     if known and known.isdisjoint(c.public_key for c in enrolment.controllers) and not replace:
@@ -106,16 +112,29 @@ def hardware_id() -> str:
     return ""
 
 
-def _checked(path: Path, device: SigningKey) -> Enrolment:
+def _checked(path: Path, home: Path) -> Enrolment:
+    device = rotation.current(home)
     signed, enrolment = read_sealed(path, Enrolment, limit_bytes=_MAX_BYTES)
     signers = [PublicKey.from_hex(c.public_key) for c in enrolment.controllers]
     if not any(holds(signed, signer) for signer in signers):
         raise TrustError(f"{path}: not signed by a controller that it names; get the grant again")
-    if enrolment.device_key != device.key_id:
+    if not _is_for(enrolment.device_key, device, rotation.kept(home)):
         raise TrustError(
             f"{path}: made for the key {enrolment.device_key}, this device has {device.key_id}; enrol this device again"
         )
     return enrolment
+
+
+def _is_for(key_id: str, device: SigningKey, rotations: tuple[SignedRotation, ...]) -> bool:
+    """Tell whether the device's key is the one called *key_id*, or was vouched for by it."""
+    if key_id == device.key_id:
+        return True
+    before = [PublicKey.from_hex(r.statement.old_key) for r in rotations]
+    granted = next((key for key in before if key.key_id == key_id), None)
+    try:
+        return granted is not None and rotation.followed(granted, rotations).raw == device.public.raw
+    except TrustError:
+        return False
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""A file to an Ed25519 key: made at first start, readable by its owner alone.
+"""A file to an Ed25519 key: made at first start, readable by its owner alone, or given by systemd as a credential.
 
 Covers: a power cut while the key is made (whole or absent), two processes that make it at once (one wins, both use
 it), a key that others may read (refused). Does not cover: someone who is root, or who takes the SD card out.
@@ -6,9 +6,11 @@ it), a key that others may read (refused). Does not cover: someone who is root, 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -21,10 +23,16 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from appliance import lasting
 from appliance.errors import TrustError
 
 DEVICE_KEY = Path("keys/device.key")
 CONTROLLER_KEY = Path("keys/controller.key")
+CREDENTIAL = "device.key"
+"""`LoadCredential=device.key:PATH` of the service, or `LoadCredentialEncrypted=`: systemd keeps the key."""
+
+NEXT_CREDENTIAL = "device.key.next"
+"""The key that a rotation is to take, where systemd keeps the keys."""
 
 
 class PublicKey:
@@ -46,6 +54,10 @@ class PublicKey:
             return cls(bytes.fromhex(text))
         except ValueError as error:
             raise TrustError(f"not an Ed25519 public key (64 hexadecimal digits wanted): {text[:80]!r}") from error
+
+    def pem(self) -> bytes:
+        """Return the key as other tools read it (SubjectPublicKeyInfo)."""
+        return self._key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
     def accepts(self, signature: bytes, data: bytes) -> bool:
         """Tell whether *signature* was made over *data* by the owner of this key."""
@@ -78,6 +90,13 @@ def key_id(raw: bytes) -> str:
     return hashlib.sha256(raw).hexdigest()[:16]
 
 
+def credential(name: str = CREDENTIAL, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return where systemd has put a key for this process, if it has."""
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    path = Path(folder) / name if folder else None
+    return path if path is not None and path.exists() else None
+
+
 def load_or_make(path: Path) -> SigningKey:
     """Return the key in *path*, made now if there is none.
 
@@ -96,11 +115,15 @@ def load(path: Path) -> SigningKey:
         TrustError: absent, unreadable, readable by others, or not an Ed25519 key.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise TrustError(f"key {path} is no regular file")
         mode = path.stat().st_mode & 0o777
         pem = path.read_bytes()
     except OSError as error:
         raise TrustError(f"key {path}: {error.strerror}; start the appliance as the user who owns it") from error
-    if mode & 0o077:
+    # The mask of systemd's access list stands where a group's rights do; others never have any.
+    others = 0o007 if path in (credential(), credential(NEXT_CREDENTIAL)) else 0o077
+    if mode & others:
         raise TrustError(f"key {path} has mode {mode:04o}: others may read it; make a new one, or `chmod 0400` it")
     try:
         private = load_pem_private_key(pem, password=None)
@@ -111,11 +134,21 @@ def load(path: Path) -> SigningKey:
     return SigningKey(private)
 
 
+def make_new(path: Path) -> SigningKey:
+    """Make a key in *path*, whatever lay there.
+
+    Raises:
+        TrustError: the file cannot be written.
+    """
+    path.unlink(missing_ok=True)
+    return load_or_make(path)
+
+
 def _make(path: Path) -> None:
     pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lasting.make_folder(path.parent, 0o700)
         path.parent.chmod(0o700)
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
         try:
@@ -130,10 +163,9 @@ def _make(path: Path) -> None:
             pass
         finally:
             draft.unlink(missing_ok=True)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        lasting.keep_names(path.parent)
     except OSError as error:
+        # Half of a key that nobody will ever use, where the disk was full.
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
         raise TrustError(f"cannot make key {path}: {error.strerror}") from error

@@ -19,13 +19,15 @@ from textual.screen import Screen
 from appliance.client import Appliance
 from appliance.contracts.home import Home
 from appliance.errors import StorageError
-from appliance.tui import follower, glyphs, looks
+from appliance.tui import follower, glyphs, looks, proof
 from appliance.tui.glance import Glance
 from appliance.tui.queries import Entry, History
 from appliance.tui.screens.detail import DetailScreen
 from appliance.tui.screens.help import HelpScreen
+from appliance.tui.screens.ledger import LedgerScreen
 from appliance.tui.screens.main import MainScreen
 from appliance.tui.screens.release import ReleaseScreen
+from appliance.tui.widgets.alarm import Alarm
 from appliance.tui.widgets.history_list import HistoryList
 
 STOP: Final = "stop"
@@ -44,6 +46,7 @@ class ConsoleApp(App[int]):
         Binding("f12,ctrl+e", "emergency_stop", "STOP", priority=True, key_display="F12"),
         Binding("ctrl+r", "release", "Release", priority=True, key_display="^R"),
         Binding("f1", "help", "Help", key_display="F1"),
+        Binding("f5", "ledger", "Ledger", show=False),
         Binding("ctrl+p", "command_palette", "Commands", key_display="^P", priority=True),
         Binding("ctrl+t", "toggle_theme", "Theme", show=False, priority=True),
         Binding("ctrl+q", "quit", "Quit", priority=True, key_display="^Q"),
@@ -73,9 +76,11 @@ class ConsoleApp(App[int]):
             self.register_theme(theme)
         self.theme = looks.DARK.name
         self._appliance = Appliance(home)
-        self._history = History(Home(home).database)
+        self._database = Home(home).database
+        self._history = History(self._database)
         self._follower = follower.Follower(self._appliance, self)
         self._zone = zone
+        self._now = now
         self._glyphs = glyphs.PLAIN if plain else glyphs.RICH
         self._is_plain = plain
         self._main = MainScreen(self._glyphs, now=now, monotonic_s=monotonic_s, new_token=new_token, zone=zone)
@@ -201,6 +206,15 @@ class ConsoleApp(App[int]):
             await self.push_screen(HelpScreen())
             self._show_glance()
 
+    async def action_ledger(self) -> None:
+        """Open what an outsider needs to check the ledger."""
+        if isinstance(self.screen, LedgerScreen):
+            return
+        found = self._proof()
+        if found is not None:
+            await self.push_screen(LedgerScreen(found, self._glyphs, self._now, self._zone))
+            self._show_glance()
+
     def action_toggle_theme(self) -> None:
         """Dark to light, and back."""
         self.theme = looks.LIGHT.name if self.theme == looks.DARK.name else looks.DARK.name
@@ -217,6 +231,7 @@ class ConsoleApp(App[int]):
                 yield SystemCommand(
                     region.capitalize(), f"Go to the {region}", lambda r=region: self._main.action_focus_on(r)
                 )
+        yield SystemCommand("Ledger", "The newest checkpoint, the key, and how to verify", self.action_ledger)
         yield SystemCommand("Help", "Keys, and how to talk to the device", self.action_help)
         yield SystemCommand("Dark or light", "Switch the theme", self.action_toggle_theme)
         yield SystemCommand("Quit", "Leave; the appliance goes on", self.action_quit)
@@ -225,7 +240,10 @@ class ConsoleApp(App[int]):
 
     def _show_glance(self) -> None:
         for screen in self.screen_stack:
-            if isinstance(screen, MainScreen | DetailScreen | HelpScreen) and screen.is_mounted:
+            # A screen that opens or closes has no widgets for a moment; it is told when it is there.
+            if not screen.is_mounted or not screen.query(Alarm):
+                continue
+            if isinstance(screen, MainScreen | DetailScreen | HelpScreen | LedgerScreen):
                 screen.show_glance(self.glance, self.lost)
         self.refresh_bindings()
 
@@ -235,10 +253,21 @@ class ConsoleApp(App[int]):
         entries = self._entries()
         self._main.show_history(entries)
         screen = self.screen
+        if isinstance(screen, LedgerScreen):
+            found = self._proof()
+            if found is not None:
+                screen.show_proof(found)
         if isinstance(screen, DetailScreen):
             entry = self._history.find(screen.key)
             if entry is not None and entry.kind == "request":
                 screen.show_story(entry, self._history.story(entry.key))
+
+    def _proof(self) -> proof.Proof | None:
+        try:
+            return proof.read(self._database)
+        except StorageError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return None
 
     def _entries(self) -> list[Entry]:
         try:

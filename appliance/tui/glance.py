@@ -47,6 +47,33 @@ class Link(_Part):
     oldest_unsent_at: datetime | None = None
 
 
+class Checkpoint(_Part):
+    """The newest signed statement of how far the ledger is."""
+
+    size: int = 0
+    at: datetime | None = None
+    root: str = ""
+
+
+class Ledger(_Part):
+    """How far the ledger is, and how far the device has signed it."""
+
+    epoch: str = ""
+    records: int = 0
+    unsigned: int = 0
+    checkpoint: Checkpoint | None = None
+    key_id: str = ""
+    verifier: str = ""
+    began: str = ""
+    used_bytes: int = 0
+    quota_bytes: int = 0
+    days_left: float | None = None
+    """Until the quota is reached at the present rate."""
+
+    pruned_n: int = 0
+    holds_n: int = 0
+
+
 class Glance(_Part):
     """The device at a glance."""
 
@@ -68,6 +95,12 @@ class Glance(_Part):
 
     indeterminate: tuple[JsonObject, ...] = ()
     link: Link = Link()
+    ledger: Ledger = Ledger()
+
+    @property
+    def state_word(self) -> str:
+        """The state in a word; in a house with locks an emergency stop is not called `locked`."""
+        return "stopped" if self.state == "locked" else self.state
 
     @classmethod
     def parse(cls, status: JsonObject) -> Glance:

@@ -21,7 +21,20 @@ READ_BACK_ROWS_N: Final = 600
 
 KEPT_N: Final = 300
 
-_DEVICE_EVENTS: Final = ("boot", "shutdown", "emergency", "epoch", "refused_message", "gap")
+_EVENTS: Final = {
+    "boot": "the appliance started",
+    "shutdown": "the appliance ended",
+    "epoch": "a new ledger began",
+    "emergency": "",  # said by its facts
+    "refused_message": "",
+    "gap": "a gap",
+    "key_rotated": "the device has a new key",
+    "salvaged": "what could be saved of a damaged database was saved",
+    "pruned": "old records left the device; their roots stay",
+    "redacted": "words that people said were erased",
+    "hold": "a hold on records was set or released",
+}
+"""What happens to the device itself, in words."""
 
 
 class Entry(NamedTuple):
@@ -103,7 +116,8 @@ class History:
             found = reader.execute(
                 "select seq from audit where request_id = :id union"
                 " select seq from audit where kind = 'note' and seq >= (select min(seq) from audit where"
-                " request_id = :id) and json_extract(body, '$.facts.of') = :id order by seq",
+                " request_id = :id)"
+                " and iif(json_valid(body), json_extract(body, '$.facts.of'), null) = :id order by seq",
                 {"id": request_id},
             ).fetchall()
             return [next(audit.rows(reader, after=row["seq"] - 1, limit=1)) for row in found]
@@ -128,7 +142,7 @@ class History:
     def _add(self, row: AuditRow) -> None:
         facts = facts_of(row)
         if row.request_id is None:
-            if row.kind in _DEVICE_EVENTS:
+            if row.kind in _EVENTS:
                 key = f"row-{row.seq}"
                 self._entries[key] = Entry(
                     key, row.seq, datetime.fromisoformat(row.at), row.kind, "", _event_text(row.kind, facts)
@@ -144,10 +158,18 @@ class History:
             at=before.at if before else datetime.fromisoformat(row.at),
             kind="request",
             status=_status(row.kind, facts, before),
-            text=said(row) or (before.text if before else "") or _calls_text(facts),
+            text=_text(row, facts, before),
             reason=_reason(row) or (before.reason if before else ""),
             origin=str(origin.get("kind", "")) if isinstance(origin, dict) else (before.origin if before else ""),
         )
+
+
+def _text(row: AuditRow, facts: dict[str, Any], before: Entry | None) -> str:
+    """Return what was asked for; the answer to a question stands behind what the question was about."""
+    known, words = before.text if before else "", said(row)
+    if known and words and "continues" in facts and not words.startswith(known):
+        return f"{known} - {words}"
+    return words or known or _calls_text(facts)
 
 
 def facts_of(row: AuditRow) -> dict[str, Any]:
@@ -185,35 +207,37 @@ def _reason(row: AuditRow) -> str:
     reason = personal(row, "reason")
     if not reason and row.kind == "indeterminate":
         return "Decided before a power cut; whether it happened is not known."
+    if not reason:
+        # After an act the sentence is what the tools said, one after the other.
+        results = personal(row, "calls")
+        messages = [r.get("message") for r in results if isinstance(r, dict)] if isinstance(results, list) else []
+        reason = " ".join(m for m in messages if isinstance(m, str) and m)
     return reason if isinstance(reason, str) else ""
 
 
 def _calls_text(facts: dict[str, Any]) -> str:
     if facts.get("asked_as") == "undo":
         return "undo"
-    named = []
-    for call in facts.get("calls", []):
-        if isinstance(call, dict):
-            arguments = call.get("arguments")
-            said = " ".join(shown_value(v) for v in arguments.values()) if isinstance(arguments, dict) else ""
-            named.append(f"{plain_name(str(call.get('gen_ai.tool.name') or call.get('name')))} {said}".strip())
-    question = facts.get("question")
-    if not named and isinstance(question, dict):
-        named.append(plain_name(str(question.get("gen_ai.tool.name"))))
+    named = [_call_text(call) for call in facts.get("calls", []) if isinstance(call, dict)]
+    for asked in (facts.get("question"), facts.get("asked")):
+        if not named and isinstance(asked, dict):
+            named.append(_call_text(asked))
     return ", ".join(named) or str(facts.get("asked_as", ""))
+
+
+def _call_text(call: dict[str, Any]) -> str:
+    arguments = call.get("gen_ai.tool.call.arguments")
+    said = " ".join(shown_value(v) for v in arguments.values()) if isinstance(arguments, dict) else ""
+    return f"{plain_name(str(call.get('gen_ai.tool.name')))} {said}".strip()
 
 
 def _event_text(kind: str, facts: dict[str, Any]) -> str:
     match kind:
-        case "boot":
-            return "the appliance started"
-        case "shutdown":
-            return "the appliance stopped"
-        case "epoch":
-            return "a new ledger began"
         case "emergency":
             return "EMERGENCY STOP" if facts.get("latched") else "emergency stop released"
         case "refused_message":
             return f"a message was refused: {facts.get('reason') or facts.get('code') or 'not ours'}"
+        case "epoch" if facts.get("reason") == "damaged":
+            return "the database was damaged; a new ledger began"
         case _:
-            return kind
+            return _EVENTS[kind]

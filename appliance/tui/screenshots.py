@@ -18,7 +18,10 @@ from typing import Final
 from textual.pilot import Pilot
 
 from appliance.client import Appliance
+from appliance.contracts.local import Checkpoint as CheckpointRequest
+from appliance.contracts.local import LocalRequest, RotateKey
 from appliance.errors import DaemonUnavailable
+from appliance.transport.local import LocalClient
 from appliance.tui.app import ConsoleApp
 from appliance.tui.widgets.card import SETTLE_S, Card
 
@@ -40,7 +43,7 @@ async def draw(home: Path, folder: Path, size: tuple[int, int]) -> None:
         async def save(name: str) -> None:
             await pilot.pause(0.3)
             path = folder / f"{name}-{size[0]}x{size[1]}.svg"
-            path.write_text(app.export_screenshot(title="appliance console"))
+            path.write_text(_kept_spaces(app.export_screenshot(title="appliance console")))
 
         async def say(text: str) -> None:
             await pilot.press("escape", *(("space" if c == " " else c) for c in text), "enter")
@@ -69,6 +72,10 @@ async def draw(home: Path, folder: Path, size: tuple[int, int]) -> None:
         await save("light")
         await pilot.press("ctrl+t", "f2", "end", "home", "down", "down", "down", "enter")
         await save("detail")
+        await asyncio.to_thread(_local, home, RotateKey(reason="the yearly change"))
+        await asyncio.to_thread(_local, home, CheckpointRequest())
+        await pilot.press("escape", "f5")
+        await save("ledger")
         await pilot.press("escape", "f1")
         await save("help")
         await pilot.press("escape", "f12")
@@ -78,6 +85,15 @@ async def draw(home: Path, folder: Path, size: tuple[int, int]) -> None:
         await save("release")
         await pilot.press("y")
         await _until(pilot, lambda: app.glance is not None and not app.glance.locked)
+
+
+def _kept_spaces(svg: str) -> str:
+    """Ask whoever draws *svg* to keep the spaces that a piece of text begins with; some cut them off otherwise."""
+    return svg.replace("<svg ", '<svg xml:space="preserve" ', 1)
+
+
+def _local(home: Path, request: LocalRequest) -> None:
+    LocalClient(home).request(request)
 
 
 def _status(card: Card) -> str:

@@ -17,8 +17,9 @@ from appliance.tui.widgets.card_text import call_lines, law_line, request, suren
 
 _TOLD: Final = frozenset(
     {
-        "origin", "asked_as", "calls", "proposal", "refusal", "question", "status", "code", "latency_ms", "versions",
-        "gen_ai.operation.name", "received_at", "assume_yes", "confirmed",
+        "origin", "asked_as", "calls", "proposal", "refusal", "question", "status", "code", "latency", "versions",
+        "gen_ai.operation.name", "gen_ai.request.model", "received_at", "assume_yes", "asked", "guards", "context",
+        "approval", "comes_to", "decided", "continues", "configured",
     }
 )  # fmt: skip
 """Facts that have a line of their own, or are said better by the others."""
@@ -26,7 +27,7 @@ _TOLD: Final = frozenset(
 
 def story_lines(entry: Entry, story: Sequence[AuditRow], glyphs: Glyphs, zone: tzinfo | None) -> Iterator[Content]:
     """Write the story for a person."""
-    status = STATUS_WORDS.get(entry.status, entry.status or plain_name(entry.kind))
+    status = STATUS_WORDS.get(entry.status, entry.status or entry.text)
     yield Content.assemble(
         (f"{glyphs.of(entry.status)} {status}", f"bold {STATUS_STYLES.get(entry.status, '')}"), "  ", entry.reason
     )
@@ -38,7 +39,7 @@ def story_lines(entry: Entry, story: Sequence[AuditRow], glyphs: Glyphs, zone: t
             (f"#{row.seq}", "bold $text-primary"),
             (f"  {at:%Y-%m-%d %H:%M:%S}  ", "$quiet"),
             (_kind_words(row.kind, facts), "bold"),
-            (f"   {row.hash[:10]}", "$quiet"),
+            (f"   {row.leaf.hex()[:10]}", "$quiet"),
         )
         yield from (Content.assemble("   ", line) for line in _row_lines(row, facts, glyphs))
         yield Content("")
@@ -47,7 +48,7 @@ def story_lines(entry: Entry, story: Sequence[AuditRow], glyphs: Glyphs, zone: t
 def raw_lines(story: Sequence[AuditRow]) -> Iterator[Content]:
     """Write the rows as they lie in the ledger."""
     for row in story:
-        yield Content.styled(f"#{row.seq} {row.kind}  hash {row.hash}", "bold $text-primary")
+        yield Content.styled(f"#{row.seq} {row.kind}  leaf {row.leaf.hex()}", "bold $text-primary")
         yield Content(json.dumps(json.loads(row.body), indent=2, ensure_ascii=False))
         yield Content.styled("personal, not hashed but committed to:", "$quiet")
         yield Content(json.dumps(row.personal, indent=2, ensure_ascii=False))
@@ -65,11 +66,12 @@ def _row_lines(row: AuditRow, facts: dict[str, Any], glyphs: Glyphs) -> Iterator
         yield Content.assemble((f"{'said':<11}", "$quiet"), request(understanding))
     for call in understanding.calls:
         yield from call_lines(call, glyphs, is_read=bool(text))
-        yield Content.assemble((f"{'laws':<11}", "$quiet"), law_line(call))
+        if call.verdict:
+            yield Content.assemble((f"{'laws':<11}", "$quiet"), law_line(call))
     for written in calls:
         rules = written.get("rules")
         if isinstance(rules, dict) and rules:
-            yield _field("rules", ", ".join(f"{plain_name(k)}: {v}" for k, v in rules.items()))
+            yield _field("rules", ", ".join(f"{plain_name(k)}: {_rule(v)}" for k, v in rules.items()))
     yield from _decision_lines(facts, glyphs)
     yield from _outcome_lines(row, facts)
     for name, value in facts.items():
@@ -80,29 +82,41 @@ def _row_lines(row: AuditRow, facts: dict[str, Any], glyphs: Glyphs) -> Iterator
 def _decision_lines(facts: dict[str, Any], glyphs: Glyphs) -> Iterator[Content]:
     proposal = facts.get("proposal")
     if isinstance(proposal, dict):
-        yield from _proposal_lines(proposal, glyphs)
+        yield from _proposal_lines(proposal, facts.get("latency"), glyphs)
     refusal = facts.get("refusal")
     if isinstance(refusal, dict):
         yield _field("refused", ", ".join(str(v) for v in refusal.values() if v))
     question = facts.get("question")
     if isinstance(question, dict):
         yield _field("asked for", ", ".join(question.get("missing", [])))
-    if facts.get("confirmed") or facts.get("assume_yes"):
-        yield _field("confirmed", "by a person" if facts.get("confirmed") else "beforehand, by who said it")
+    approval = facts.get("approval")
+    if isinstance(approval, dict):
+        word = "confirmed" if approval.get("yes", True) else "declined"
+        edited = ", ".join(approval.get("edited", ()))
+        by = approval.get("origin", {}).get("peer", "")
+        yield _field("approval", f"{word} by {by}{f', with another {edited}' if edited else ''}")
+    elif facts.get("assume_yes"):
+        yield _field("approval", "beforehand, by who said it")
     versions = facts.get("versions")
     if isinstance(versions, dict):
-        yield _field("decided by", "  ".join(f"{plain_name(k)} {str(v)[:16]}" for k, v in versions.items() if v))
+        model = facts.get("gen_ai.request.model")
+        parts = [str(model)] if model else []
+        parts += [f"{plain_name(k)} {str(v)[:16]}" for k, v in versions.items() if v]
+        yield _field("decided by", "  ".join(parts))
 
 
 def _outcome_lines(row: AuditRow, facts: dict[str, Any]) -> Iterator[Content]:
     if facts.get("status"):
         reason = personal(row, "reason")
         yield _field("outcome", f"{facts['status']}  {facts.get('code') or ''}  {reason}".rstrip())
-    if facts.get("latency_ms"):
-        yield _field("took", f"{facts['latency_ms']:g} ms")
+    elif row.request_id is None and personal(row, "reason"):
+        yield _field("reason", str(personal(row, "reason")))
+    latency = facts.get("latency")
+    if isinstance(latency, dict) and latency.get("total_ms"):
+        yield _field("took", f"{latency['total_ms']:g} ms")
 
 
-def _proposal_lines(proposal: dict[str, Any], glyphs: Glyphs) -> Iterator[Content]:
+def _proposal_lines(proposal: dict[str, Any], latency: Any, glyphs: Glyphs) -> Iterator[Content]:
     candidates = proposal.get("candidates")
     for candidate in candidates if isinstance(candidates, list) else ():
         match candidate:
@@ -110,10 +124,9 @@ def _proposal_lines(proposal: dict[str, Any], glyphs: Glyphs) -> Iterator[Conten
                 yield Content.assemble(
                     (f"{'weighed':<11}", "$quiet"), plain_name(tool).ljust(24), sureness(score, glyphs)
                 )
-    yield _field(
-        "model",
-        f"abstain {proposal.get('abstain')}, {proposal.get('tokens_n')} tokens, {proposal.get('latency_ms')} ms",
-    )
+    took_ms = latency.get("reading_ms") if isinstance(latency, dict) else None
+    tokens_n = proposal.get("gen_ai.usage.input_tokens")
+    yield _field("model", f"abstain {proposal.get('abstain')}, {tokens_n} tokens, {took_ms} ms")
 
 
 def _calls(row: AuditRow, facts: dict[str, Any]) -> list[dict[str, Any]]:
@@ -125,12 +138,12 @@ def _calls(row: AuditRow, facts: dict[str, Any]) -> list[dict[str, Any]]:
             continue
         hidden = kept[n] if isinstance(kept, list) and n < len(kept) and isinstance(kept[n], dict) else {}
         verdict = call.get("verdict")
-        words = {k: v for k, v in hidden.items() if k not in ("message", "output")}
+        words = {k: v for k, v in hidden.items() if k not in ("message", "gen_ai.tool.call.result")}
         whole.append(
             {
                 **call,
                 "name": call.get("gen_ai.tool.name") or call.get("name", ""),
-                "arguments": {**(call.get("arguments") or {}), **words},
+                "arguments": {**(call.get("gen_ai.tool.call.arguments") or {}), **words},
                 "verdict": verdict.get("verdict", "") if isinstance(verdict, dict) else verdict or "",
                 "rule": verdict.get("rule", "") if isinstance(verdict, dict) else "",
                 "message": hidden.get("message", ""),
@@ -150,8 +163,20 @@ def _kind_words(kind: str, facts: dict[str, Any]) -> str:
         "indeterminate": "in doubt: it may or may not have happened",
         "resolved": "a person said what became of it",
         "emergency": "emergency stop" if facts.get("latched") else "emergency stop released",
+        "key_rotated": "the device has a new key",
+        "epoch": "a new ledger began",
     }.get(kind, plain_name(kind))
 
 
+def _rule(rule: Any) -> str:
+    """Write what a rule said, and what it judged on where it had something against the call."""
+    if not isinstance(rule, dict):
+        return str(rule)
+    said, values = str(rule.get("said", "")), rule.get("values")
+    if said == "pass" or not isinstance(values, dict):
+        return said
+    return f"{said} ({', '.join(f'{plain_name(k)} {shown_value(v)}' for k, v in values.items())})"
+
+
 def _field(name: str, value: str) -> Content:
-    return Content.assemble((f"{name:<11}", "$quiet"), value)
+    return Content.assemble((f"{name:<10} ", "$quiet"), value)

@@ -92,3 +92,21 @@ def test_every_message_of_the_journal_is_a_constant_of_the_source() -> None:
 
     assert spoken
     assert variable == []
+
+
+def test_the_command_line_speaks_through_the_one_way_to_a_terminal() -> None:
+    past_it = []
+    for path in sorted((ROOT / "appliance" / "cli").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case (
+                    ast.Call(func=ast.Name(id="print"))
+                    | ast.Call(
+                        func=ast.Attribute(
+                            value=ast.Name(id="click"), attr="echo" | "secho" | "style" | "echo_via_pager"
+                        )
+                    )
+                ):
+                    past_it.append((path.name, node.lineno))
+
+    assert past_it == []

@@ -1,114 +1,92 @@
-"""Cuts the power at a chosen point of a real daemon's work, restarts it, and looks at what is left.
+"""Kills a real daemon at a chosen point of its work, again and again, restarts it, and looks at what is left.
 
 Run by the tests called test_power_cuts.py as a process of its own: it forks, and a forked child that is killed with
-SIGKILL is the nearest thing to a power cut that a process can have (missing fsyncs are another harness's business).
+SIGKILL is the nearest thing to a power cut that a process can have. What a disk forgets is lost_writes_rig.py's
+business.
 
-The tool that acts is a plant: it appends one line to a file and fsyncs it, so that what happened in the world is known
-also when the database was not told.
+One home lives through ten kills and one life that runs to its end. After each of them the ledger and the promises
+are looked at; at the end every request must have its one outcome.
+
+Run with: folder, kills at random points, seed, kills at each boundary, and how the software is wrong on purpose (`no`).
 """
 
 import json
 import os
 import random
+import re
+import shutil
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections import Counter
+from contextlib import redirect_stderr
+from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
 
+import aftermath
+import wrong_on_purpose
+from plant import NEVER, Cut, bell, plant
+
 from appliance import settings
+from appliance.agent import turn
 from appliance.contracts.home import Home
 from appliance.contracts.request import Ask, Call, Confirmed, Origin, OriginKind, Request, Undo
 from appliance.contracts.toolcall import ToolCall
-from appliance.contracts.toolspec import Risk
 from appliance.daemon import Daemon
-from appliance.ledger.verify import verify
-from appliance.storage import audit, database, inbox
-from appliance.tools import declare
-from appliance.tools.declare import Claims, Did
+from appliance.storage import database, inbox, signed
 
-STEPS = ("taken", "read", "decided", "performed", "stepped", "settled", "parked", "refused")
-FINAL = {"settled", "indeterminate"}
+STEPS = tuple(dict.fromkeys(re.findall(r'_step\("(\w+)"\)', Path(turn.__file__).read_text())))
+"""Every boundary that a turn names, in order."""
 
+BOUNDARIES = (*STEPS, "before-act", "after-act")
+RANDOM = ("sql", "time")
+"""A random SQL statement, a random moment; both also in the start and its recovery."""
 
-class Cut:
-    """Kills this process at the *n*-th time it passes a point of one kind."""
+REACH = {"sql": 250, "time": 0.5} | dict.fromkeys(BOUNDARIES, 2) | {"stepped": 1}
+"""Before which statement, second or passage of a boundary a kill comes: about as many as a life has."""
 
-    def __init__(self, kind, n):
-        self.kind, self.left = kind, n
+KILLS_A_HOME = 10
+ATTEMPTS = 4
+"""A life that ended before its point came does not count as killed; another one gets a nearer point."""
 
-    def at(self, kind):
-        if kind == self.kind or (self.kind == "any" and not kind.startswith("sql")):
-            self.left -= 1
-            if self.left < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    def statement(self, _sql):
-        if self.kind == "sql":
-            self.left -= 1
-            if self.left < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-
-def plant(path, cut):
-    """Build the tool that acts on the world."""
-
-    def press(button: str) -> Did:
-        cut.at("before-act")
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        os.write(handle, (button + "\n").encode())
-        os.fsync(handle)
-        os.close(handle)
-        cut.at("after-act")
-        return Did(f"Pressed {button}.")
-
-    def was_pressed(did, button):
-        return button in path.read_text().split()
-
-    declaration = {
-        "name": "press_button",
-        "description": "Press a button",
-        "parameters": {
-            "type": "object",
-            "properties": {"button": {"type": "string", "description": "Its number"}},
-            "required": ["button"],
-        },
-    }
-    return declare.from_schema(declaration, press, Claims(risk=Risk.LOW, family="plant", check=was_pressed))
+TOML = '[model]\nbundle = "{bundle}"\n[ledger]\ncheckpoint_every_n = 4\ncheckpoint_every_s = 0.1\n'
 
 
 def request(name, body, **more):
     origin = Origin(kind=OriginKind.CONTROLLER, peer="rig")
-    return Request(request_id=name, received_at=settings_now(), origin=origin, body=body, **more)
-
-
-def settings_now():
-    from datetime import UTC, datetime
-
-    return datetime.now(UTC)
+    return Request(request_id=name, received_at=datetime.now(UTC), origin=origin, body=body, **more)
 
 
 def press(n):
     return Call(call=ToolCall(tool="press_button", literals={"button": f"b{n}"}))
 
 
-def live(home, cut, requests, seconds, late=(), until=lambda _db: True):
+def live(home, cut, requests, seconds, late=(), until=lambda _db: True, kill_after_s=None):
     """Run a daemon in a child until its work is done and *until* holds, or it is cut."""
     child = os.fork()
     if child:
+        if kill_after_s is not None:
+            killer = threading.Timer(kill_after_s, os.kill, (child, signal.SIGKILL))
+            killer.start()
+            # Not reaped yet, so the number is still this child's when the timer comes.
+            os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+            killer.cancel()
+            killer.join()
         return os.waitpid(child, 0)[1]
     status = 1
     try:
         os.dup2(os.open(home.root / "stderr", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644), 2)
-        daemon = Daemon(home, settings.load(home.root), more=[plant(home.root / "plant", cut)], step=cut.at)
+        world = home.root / "plant"
+        more = [plant(world, cut), bell(world, cut, "ring_bell", "bell"), bell(world, cut, "sound_horn", "horn")]
+        daemon = Daemon(home, settings.load(home.root), more=more, step=cut.at)
         daemon.parts.db.connection.set_trace_callback(cut.statement)
-        for one in requests:
-            inbox.submit(daemon.parts.db, one)
+        _submit(home, daemon, requests)
         daemon.start()
         cut.at("started")
-        for one in late:
-            inbox.submit(daemon.parts.db, one)
+        _submit(home, daemon, late)
         end_s = time.monotonic() + seconds
         while time.monotonic() < end_s:
             db = daemon.parts.db
@@ -125,89 +103,160 @@ def live(home, cut, requests, seconds, late=(), until=lambda _db: True):
         os._exit(status)
 
 
+def _submit(home, daemon, requests):
+    """Hand in *requests*, and write down which were accepted: their sender was told so."""
+    with (home.root / "accepted").open("ab", buffering=0) as told:
+        for one in requests:
+            inbox.submit(daemon.parts.db, one)
+            told.write(f"{one.request_id}\n".encode())
+
+
+class _Told:
+    """What was promised to senders, as `aftermath.promises` asks for it."""
+
+    def __init__(self, home):
+        path = home.root / "accepted"
+        self.kept = set(path.read_text().split()) if path.exists() else set()
+        self.outcomes, self.taken, self.records, self.events = {}, {}, {}, {}
+
+
+def look(home):
+    """Return what is wrong right after a kill, before anything was mended."""
+    if not home.database.exists():
+        return []
+    last = signed.read(home.signed)
+    opened = database.open_database(home.database)
+    try:
+        wrong = [f"set aside as corrupt: {opened.set_aside}"] if opened.set_aside else []
+        told = _Told(home)
+        ledger = aftermath.Ledger(opened.db)
+        return [
+            *wrong,
+            *ledger.wrong,
+            *aftermath.acts(ledger, _world(home)),
+            *aftermath.repeats(opened.db, ledger),
+            *aftermath.promises(opened.db, ledger, told),
+            *aftermath.statements(ledger, aftermath.kept_checkpoints(opened.db), last),
+        ]
+    finally:
+        opened.db.close()
+
+
 def check(home, names):
-    """Return what is wrong with what is left."""
-    wrong = []
+    """Return what is wrong with what is left once everything has come to an end."""
+    wrong = look(home)
     db = database.open_database(home.database).db
     try:
-        found = verify(audit.rows(db.connection), database.epoch(db))
-        if found.state == "broken":
-            wrong.append(f"ledger: row {found.bad_seq}: {found.reason}")
-        rows = [(row, json.loads(row.body)["facts"]) for row in audit.rows(db.connection)]
-        acted = Counter((home.root / "plant").read_text().split() if (home.root / "plant").exists() else [])
-        decided = {
-            call["arguments"].get("button") or row.personal["calls"]["value"][n].get("button"): row.request_id
-            for row, facts in rows
-            if row.kind == "decided"
-            for n, call in enumerate(facts["calls"])
-            if call["gen_ai.tool.name"] == "press_button"
-        }
+        ledger = aftermath.Ledger(db)
+        acted = Counter(_world(home))
         outcomes = {name: inbox.outcome(db, name) for name in names}
-        for button, times in acted.items():
-            if times > 1:
-                wrong.append(f"{button} was pressed {times} times")
-            if button not in decided:
-                wrong.append(f"{button} was pressed without a record of the decision")
+        finals = Counter(request_id for kind, request_id, _ in ledger.facts() if kind in aftermath.FINAL)
         for name in names:
-            known = inbox.find(db, name)
-            if known is None:
+            if inbox.find(db, name) is None:
                 continue  # the cut came before it was accepted: its sender was not told so and will send it again
             if outcomes[name] is None:
                 wrong.append(f"{name} has no outcome")
-            finals = sum(row.kind in FINAL and row.request_id == name for row, _ in rows)
-            if finals != 1:
-                wrong.append(f"{name} has {finals} final records")
-        for button, name in decided.items():
+            if finals[name] != 1:
+                wrong.append(f"{name} has {finals[name]} final records")
+        newest = aftermath.kept_checkpoints(db)[-1:]
+        for button, name in ledger.decided():
             status = (outcomes.get(name) or {}).get("status")
             if status == "done" and button not in acted:
                 wrong.append(f"{name} says done, {button} was not pressed")
-            if status in ("refused", "failed") and button in acted:
+            if status in ("refused", "failed") and button in acted and button not in aftermath.BELLS.values():
                 wrong.append(f"{name} says {status}, {button} was pressed")
     finally:
         db.close()
-    return wrong
+    return [*wrong, *aftermath.verified(home, *newest)]
 
 
-def run(folder, runs, seed):
-    chance = random.Random(seed)
-    tally, failures = Counter(), []
-    kinds = [*STEPS, "before-act", "after-act", "sql", "any"]
-    for n in range(runs):
-        home = Home(Path(folder) / f"h{n}")
-        home.root.mkdir(parents=True)
-        (home.root / "appliance.toml").write_text('[model]\nbundle = "none"\n')
-        kind = kinds[n % len(kinds)]
-        cut = Cut(kind, chance.randrange(120 if kind == "sql" else 12 if kind == "any" else 3))
-        requests = [
-            request("r0", press(0)),
-            request("r1", Ask(text="no model here, so this is refused")),
-            request("r2", press(1)),
-            request("r3", Call(call=ToolCall(tool="unlock_door", literals={"door": "front door"}))),
-            request("r4", press(2)),
-            request("r5", Undo()),
-        ]
-        first = live(home, cut, requests, 10)
-        was_cut = os.WIFSIGNALED(first)
-        tally["cut" if was_cut else "ran through"] += 1
-        tally[f"{kind}: cut"] += was_cut
-        again = [] if not was_cut else [r for r in requests if not _accepted(home, r.request_id)]
-        # r3 waits for a person; declining it brings every request to an end. It is said after the restart: what an
-        # operator said before one is not acted on while the clock is untrusted.
-        decline = Request(
-            request_id="r6",
-            received_at=settings_now(),
-            origin=Origin(kind=OriginKind.OPERATOR, peer="rig"),
-            body=Confirmed(of="r3", yes=False),
-        )
-        second = live(home, Cut("never", 0), again, 10, late=[decline])
-        if second != 0:
-            last = (home.root / "stderr").read_text().strip().splitlines()[-1:]
-            failures.append(f"run {n} ({kind}): the restart ended with {second}: {last}")
+def _world(home):
+    path = home.root / "plant"
+    return path.read_text().split() if path.exists() else []
+
+
+def one_home(root, points, seed):
+    """Kill a life of one home at each of *points* and let the last one end."""
+    chance = random.Random(f"{seed}:{root.name}")
+    home = Home(root)
+    home.root.mkdir(parents=True)
+    tally, failures, names, open_names, again = Counter(), [], [], [], []
+    was_cut = False
+    for n, (kind, attempt) in enumerate((kind, attempt) for kind in points for attempt in range(ATTEMPTS)):
+        if attempt and was_cut:
             continue
-        wrong = check(home, [r.request_id for r in requests])
-        failures += [f"run {n} ({kind}): {w}" for w in wrong]
+        (home.root / "appliance.toml").write_text(TOML.format(bundle="" if kind == "stepped" else "none"))
+        reach = REACH[kind] / 2**attempt
+        cut, kill_after_s = Cut(kind, int(chance.uniform(0, reach))), None
+        if kind == "time":
+            kill_after_s = chance.uniform(0, reach)
+        asked = [
+            request(f"r{n}.0", press(f"{n}.0")),
+            request(f"r{n}.1", Ask(text="ring the bell and sound the horn" if kind == "stepped" else "no model here")),
+            request(f"r{n}.2", press(f"{n}.2")),
+            request(f"r{n}.3", Call(call=ToolCall(tool="unlock_door", literals={"door": "front door"}))),
+            request(f"r{n}.4", Undo()),
+        ]
+        ended = live(home, cut, [*again, *asked], 10, kill_after_s=kill_after_s)
+        was_cut = os.WIFSIGNALED(ended) and os.WTERMSIG(ended) == signal.SIGKILL
+        tally["lives"] += 1
+        tally["killed" if was_cut else "ended before their point"] += 1
+        tally[f"{kind}: killed"] += was_cut
+        tally["at random: killed"] += was_cut and kind in RANDOM
+        names += [one.request_id for one in asked]
+        open_names.append(f"r{n}.3")
+        where = f"{root.name}, life {n} ({kind})"
+        if not was_cut and ended != 0:
+            failures.append(f"{where}: ended with {ended}: {_last_words(home)}")
+        try:
+            failures += [f"{where}: {w}" for w in look(home)]
+        except Exception as error:
+            failures.append(f"{where}: {type(error).__name__}: {error}")
+        again = [one for one in [*again, *asked] if not _accepted(home, one.request_id)]
+    # What waits for a person is declined, so that every request comes to an end. It is said after the start: what an
+    # operator said before one is not acted on while the clock is untrusted.
+    operator = Origin(kind=OriginKind.OPERATOR, peer="rig")
+    declined = [
+        Request(request_id=f"no-{of}", received_at=datetime.now(UTC), origin=operator, body=Confirmed(of=of, yes=False))
+        for of in open_names
+    ]
+    ended = live(home, NEVER, again, 20, late=declined)
+    if ended != 0:
+        failures.append(f"{root.name}: the last life ended with {ended}: {_last_words(home)}")
+    else:
+        failures += [f"{root.name}, in the end: {w}" for w in check(home, names)]
         tally["indeterminate"] += _doubtful(home)
-    return {"runs": runs, "seed": seed, "tally": dict(tally), "failures": failures}
+    if not failures:
+        shutil.rmtree(root)
+    return tally, failures
+
+
+def run(folder, kills, seed, kills_each, wrong):
+    points = [*BOUNDARIES * kills_each, *(RANDOM[n % len(RANDOM)] for n in range(kills))]
+    random.Random(seed).shuffle(points)
+    homes = [(folder / f"home{n}", points[n : n + KILLS_A_HOME], seed) for n in range(0, len(points), KILLS_A_HOME)]
+    tally, failures = Counter(), []
+    with get_context("fork").Pool(os.cpu_count(), initializer=_warm, initargs=(folder, wrong)) as pool:
+        for one, faults in pool.starmap(one_home, homes, chunksize=1):
+            tally += one
+            failures += faults
+    return {"boundaries": BOUNDARIES, "tally": dict(tally), "failures": failures}
+
+
+def _warm(folder, wrong):
+    """Let a life pass in this process, so that those forked from it have everything loaded, and all its faults."""
+    home = Home(folder / f"warm-{os.getpid()}")
+    home.root.mkdir(parents=True)
+    (home.root / "appliance.toml").write_text(TOML.format(bundle="none"))
+    with (home.root / "stderr").open("w") as said, redirect_stderr(said):
+        daemon = Daemon(home, settings.load(home.root))
+        daemon.start()
+        daemon.stop()
+    wrong_on_purpose.break_it(wrong)
+
+
+def _last_words(home):
+    return (home.root / "stderr").read_text().strip().splitlines()[-1:]
 
 
 def _accepted(home, name):
@@ -230,4 +279,4 @@ def _doubtful(home):
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))
+    print(json.dumps(run(Path(sys.argv[1]), *map(int, sys.argv[2:5]), sys.argv[5])))

@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import crash_rig
-from crash_rig import Cut, check, live, press, request
+from crash_rig import check, live, press, request
+from plant import NEVER, Cut
 
 from appliance.contracts.enrolment import BrokerSettings, Role
 from appliance.contracts.home import Home
@@ -26,7 +27,8 @@ from appliance.fleet.collector import Collector
 from appliance.fleet.home import make, open_home
 from appliance.storage import database, inbox, outbox
 
-KINDS = [*crash_rig.STEPS, "before-act", "after-act", "sql", "any", "time"]
+KINDS = [*(name for name in crash_rig.BOUNDARIES if name != "stepped"), "sql", "any", "time"]
+"""A step between two calls takes a sentence, and so a model; crash_rig.py has that."""
 
 
 class Timed(Cut):
@@ -93,7 +95,7 @@ def run(folder, runs, seed, port):
         ]
         names += [one.request_id for one in asked]
         tally["cut" if os.WIFSIGNALED(live(home, cut, asked, 10)) else "ran through"] += 1
-    ended = live(home, Cut("never", 0), [], 90, until=drained)
+    ended = live(home, NEVER, [], 90, until=drained)
     time.sleep(0.5)
     os.kill(collector, signal.SIGTERM)
     os.waitpid(collector, 0)

@@ -1,6 +1,7 @@
 """Devices and a controller over a real broker, each with a real database; only the tools behind the inbox are
 simulated."""
 
+import hashlib
 import random
 import secrets
 import sqlite3
@@ -8,7 +9,9 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 
-from appliance.agent.announcing import Description
+from appliance.agent import rekeying
+from appliance.agent.announcing import Description, Identity
+from appliance.agent.checkpointing import Checkpointer
 from appliance.agent.downlink import Downlink
 from appliance.agent.uplink import Uplink, UplinkSettings
 from appliance.contracts.audit import AuditRecord, Moment
@@ -20,9 +23,10 @@ from appliance.fleet import enrolling
 from appliance.fleet.collector import Collector
 from appliance.fleet.dispatcher import Dispatcher
 from appliance.fleet.home import make
-from appliance.storage import audit, database, inbox, meta, outbox
+from appliance.storage import audit, checkpoints, database, inbox, meta, outbox, signed
+from appliance.storage.signed import Signed
 from appliance.transport.mqtt import Link, Message
-from appliance.trust import enrolment, keys
+from appliance.trust import enrolment, rotation
 from appliance.trust.signature import sealed
 
 SITE = "site"
@@ -65,15 +69,31 @@ class DeviceRig:
         self.performed = []
         self.refused = []
         self.stops = []
+        self.complaints = []
         self.word = "ready"
         self.db = None
 
     def start(self):
         self.db = database.open_database(self.home / "appliance.db").db
-        self.boot = meta.next_boot(self.db, self.db.path.parent)
+        self.boot = meta.next_boot(self.db, 0)
         self.nonce = secrets.token_hex(16)
         self.enrolment = enrolment.load(self.home)
-        key = keys.load(self.home / keys.DEVICE_KEY)
+        rekeying.finish(self.home, self.db, rekeying.cosigning(self.db, self.home / "signed.jsonl", self.clock))
+        key = rotation.current(self.home)
+        epoch = database.epoch(self.db)
+        origin = f"edge-agent-appliance/{self.enrolment.device}/{epoch}"
+        last = Signed(epoch=epoch, origin=origin, size=0, root=hashlib.sha256().hexdigest(), boot=self.boot)
+        self.checkpointer = Checkpointer(
+            self.db,
+            self.home / "signed.jsonl",
+            signed.read(self.home / "signed.jsonl") or last,
+            key=key,
+            clock=self.clock,
+            every_n=50,
+            every_s=600.0,
+            on_refused=self.complaints.append,
+            on_signed=lambda _note: self.uplink.wake(),
+        )
         self.downlink = Downlink(
             db=self.db,
             enrolment=self.enrolment,
@@ -87,7 +107,7 @@ class DeviceRig:
         self.uplink = Uplink(
             db=self.db,
             enrolment=self.enrolment,
-            key=key,
+            identity=Identity(key, rotation.kept(self.home)),
             downlink=self.downlink,
             settings=self.uplink_settings,
             boot=self.boot,
@@ -96,6 +116,7 @@ class DeviceRig:
             status=lambda: self.word,
             describe=lambda: Description("0.1", {"name": "none"}, ({"name": "turn_on", "parameters": {}},)),
             note=lambda event, facts: self.note({"event": event, **facts}),
+            checkpoint=self.newest_checkpoint,
             chance=random.Random(2),
         )
         self.uplink.start()
@@ -107,12 +128,32 @@ class DeviceRig:
     def note(self, facts):
         audit.append(self.db, AuditRecord(kind="note", moment=self.clock.moment(), facts=facts))
 
+    def newest_checkpoint(self):
+        with self.db.reading() as connection:
+            found = checkpoints.latest(connection)
+        return found.note if found else None
+
+    def rotate(self, *, compromised=False):
+        new = rekeying.rotate(
+            self.home,
+            self.db,
+            device=self.enrolment.device,
+            moment=self.clock.moment(),
+            peer="test",
+            reason="test",
+            compromised=compromised,
+            cosign=self.checkpointer.rekey,
+        )
+        self.uplink.rekey(Identity(new, rotation.kept(self.home)))
+        return new
+
     def event(self, name, body=None):
         outbox.enqueue(self.db, envelope_id=name, kind="turn", at=self.clock.now(), body=body or {"name": name})
         self.uplink.wake()
 
     def stop(self):
         ended = self.uplink.stop()
+        self.checkpointer.stop()
         self._end_worker()
         self.db.close()
         return ended
@@ -122,6 +163,7 @@ class DeviceRig:
         link = self.uplink._link
         link.close = lambda _farewell=None: (link._drop("power cut"), Link.close(link))
         self.uplink.stop()
+        self.checkpointer.stop()
         self._end_worker()
         self.db.close()
 

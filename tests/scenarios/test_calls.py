@@ -11,7 +11,7 @@ from appliance.contracts.request import Ask, Call, Origin, OriginKind, Request
 from appliance.contracts.toolcall import ToolCall
 from appliance.errors import ApplianceError
 from appliance.ledger.verify import verify
-from appliance.storage import audit, database, inbox
+from appliance.storage import database, inbox
 
 
 def test_an_allowed_call_is_decided_then_done_then_settled(appliance):
@@ -241,7 +241,7 @@ def test_a_full_disk_refuses_acts_and_heals_without_a_restart(appliance):
         time.sleep(0.05)
 
     assert appliance.client.call("turn_light_off", {"room": "kitchen"}).status == "done"
-    assert verify(audit.rows(connection), database.epoch(appliance.db)).state == "consistent-unanchored"
+    assert verify(appliance.home.database).state == "consistent-unanchored"
     acted = [r.request_id for r in appliance.records if r.kind == "decided"]
     assert sorted(acted) == sorted(
         r.request_id for r in appliance.records if r.kind == "settled" and r.request_id in acted
@@ -259,7 +259,7 @@ def test_a_damaged_database_is_set_aside_and_the_device_says_so(bench):
     assert any("damaged" in reason for reason in bench.client.status()["degraded"])
     first = bench.records[0]
     assert first.kind == "epoch"
-    assert json.loads(first.body)["facts"]["predecessor"]["seq"] >= 3
+    assert json.loads(first.body)["facts"]["predecessor"]["size"] >= 3
     assert bench.client.call("turn_light_on", {"room": "kitchen"}).status == "done"
 
 

@@ -100,17 +100,63 @@ def test_a_checkpoint_anchors_and_tampering_is_found(shell, tmp_path):
     shell.run("quit")
     time.sleep(1)
 
-    forged = json.loads((tmp_path / "checkpoint").read_text()) | {"seq": 2}
-    (tmp_path / "forged").write_text(json.dumps(forged))
+    lines = (tmp_path / "checkpoint").read_text().splitlines(keepends=True)
+    (tmp_path / "forged").write_text("".join([lines[0], "2\n", *lines[2:]]))
     found = shell.run("audit", "verify", "--checkpoint", tmp_path / "forged", "--key", tmp_path / "key")
     assert found.returncode == 7
 
     with sqlite3.connect(shell.home / "appliance.db") as raw:
+        decided = raw.execute("select min(seq) from audit where kind = 'decided'").fetchone()[0]
         raw.execute("update audit set body = replace(body, 'kitchen', 'cellar') where kind = 'decided'")
     raw.close()
     found = shell.run("audit", "verify", *anchors)
     assert found.returncode == 4
-    assert "first bad record: 3" in found.stdout
+    assert f"first bad record: {decided}\n" in found.stdout
+
+
+def test_a_proof_is_checked_elsewhere_with_nothing_but_the_key(shell, tmp_path):
+    shell.run("call", "turn_light_on", '{"room": "kitchen"}')
+    key = shell.run("audit", "key").stdout.strip()
+    (tmp_path / "older").write_text(shell.run("audit", "checkpoint").stdout)
+    (tmp_path / "proof").write_text(shell.run("audit", "prove", "2", "--record", tmp_path / "record").stdout)
+    shell.run("call", "turn_light_off", '{"room": "kitchen"}')
+    shell.run("audit", "checkpoint")
+    (tmp_path / "joined").write_text(shell.run("audit", "prove", "--from", tmp_path / "older").stdout)
+    shell.run("quit")
+
+    def check(*arguments):
+        return shell.run("--home", tmp_path / "laptop", "audit", "verify", "--key", key, *arguments)
+
+    assert "proven: it is record 2" in check("--proof", tmp_path / "proof", "--record", tmp_path / "record").stdout
+    assert "proven: the" in check("--proof", tmp_path / "joined", "--checkpoint", tmp_path / "older").stdout
+    (tmp_path / "record").write_bytes((tmp_path / "record").read_bytes().replace(b'"seq":2', b'"seq":3'))
+    done = check("--proof", tmp_path / "proof", "--record", tmp_path / "record")
+    assert (done.returncode, "are not record 2" in done.stderr) == (7, True)
+
+
+def test_a_ledger_is_verified_on_a_laptop_from_a_copy_of_the_file(shell, tmp_path):
+    shell.run("call", "turn_light_on", '{"room": "kitchen"}')
+    key = shell.run("audit", "key", "--hex").stdout.strip()
+    (tmp_path / "checkpoint").write_text(shell.run("audit", "checkpoint").stdout)
+    shell.run("quit")
+    time.sleep(1)
+    (tmp_path / "copy.db").write_bytes((shell.home / "appliance.db").read_bytes())
+
+    anchors = ("--checkpoint", tmp_path / "checkpoint", "--key", key)
+    done = shell.run("--home", tmp_path / "laptop", "audit", "--database", tmp_path / "copy.db", "verify", *anchors)
+
+    assert done.stdout.startswith("anchored"), done.stdout + done.stderr
+
+
+def test_a_checkpoint_is_signed_without_a_daemon_too(shell, tmp_path):
+    shell.run("call", "turn_light_on", '{"room": "kitchen"}')
+    shell.run("quit")
+    time.sleep(1)
+
+    (tmp_path / "checkpoint").write_text(shell.run("audit", "checkpoint").stdout)
+
+    key = shell.run("audit", "key").stdout.strip()
+    assert "anchored" in shell.run("audit", "verify", "--checkpoint", tmp_path / "checkpoint", "--key", key).stdout
 
 
 def test_two_daemons_cannot_own_one_home(shell):
@@ -169,7 +215,9 @@ def test_a_daemon_whose_home_was_taken_away_ends(shell):
         (("call", "turn_light_on", "[1]"), 2, "JSON object"),
         (("confirm", "nothing"), 5, "start one"),
         (("audit", "show"), 4, "start the appliance once"),
-        (("audit", "verify", "--key", "x"), 2, "go together"),
+        (("audit", "verify", "--key", "x"), 7, "not an Ed25519 public key"),
+        (("audit", "verify", "--checkpoint", "x"), 2, "worth what its key is worth"),
+        (("audit", "prove"), 2, "say which record"),
     ],
 )
 def test_a_wrong_command_says_what_to_do(shell, words, code, hint):

@@ -7,15 +7,20 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import pytest
 
 from appliance import doctor
 from appliance.checks import machine, records
 from appliance.checks.finding import Finding, Patient
+from appliance.contracts.audit import AuditRecord, Moment
 from appliance.contracts.home import Home
 from appliance.settings import Settings, StorageSettings
+from appliance.storage import audit, database
 from appliance.trust import enrolment, keys
+
+MOMENT = Moment(at=datetime(2026, 11, 22, tzinfo=UTC), monotonic_s=1.0, boot=1, clock="trusted")
 
 
 def found(home, check):
@@ -176,3 +181,30 @@ def test_the_command_ends_with_1_when_something_failed_and_says_it_as_json_too(b
     assert ran.returncode == 1
     assert said["ok"] is False
     assert said["checks"][0]["check"] == "settings"
+
+
+def test_a_ledger_with_a_missing_record_is_a_finding_and_not_a_fault_of_the_check(tmp_path):
+    home = Home(tmp_path)
+    db = database.open_database(home.database).db
+    for n in range(5):
+        audit.append(db, AuditRecord(kind="note", moment=MOMENT, facts={"n": n}))
+    db.execute("delete from audit where seq = 3")
+    db.close()
+
+    said = records.records(Patient(home, Settings()))
+
+    assert said.level == "fail"
+    assert said.found.startswith("records are missing from the ledger")
+
+
+def test_a_foreign_trigger_is_named(tmp_path):
+    home = Home(tmp_path)
+    database.open_database(home.database).db.close()
+    with sqlite3.connect(home.database) as attacker:
+        attacker.execute("create trigger x before insert on audit begin select raise(ignore); end")
+    attacker.close()
+
+    said = records.records(Patient(home, Settings()))
+
+    assert said.level == "fail"
+    assert "the trigger x hangs on audit" in said.found

@@ -15,6 +15,7 @@ from appliance import keeping
 from appliance.contracts.home import Home
 from appliance.contracts.toolcall import ToolCall
 from appliance.errors import AlreadyRunning, StorageError, UsageError
+from appliance.ledger.verify import verify
 from appliance.storage import audit, database, inbox, meta, schedules, undo
 from appliance.storage.ownership import own
 
@@ -57,12 +58,10 @@ def test_a_restored_home_is_the_same_device_in_a_new_epoch_that_cites_the_old(us
     first = json.loads(used.records[0].body)
     assert first["kind"] == "epoch"
     assert first["facts"]["epoch"] != contents.epoch
-    assert first["facts"]["predecessor"] == {
-        "epoch": contents.epoch,
-        "seq": contents.seq,
-        "hash": contents.head,
-        "boot": 0,
-    }
+    assert first["facts"]["reason"] == "restored"
+    cited = first["facts"]["predecessor"]
+    assert (cited["epoch"], cited["size"], cited["root"]) == (contents.epoch, contents.seq, contents.head)
+    assert f"\n{contents.seq}\n" in cited["checkpoint"]
     assert used.client.status()["name"] == "Barn"
     assert used.client.call("set_light_level", {"room": "kitchen", "level_pct": 40}).status == "done"
 
@@ -73,9 +72,9 @@ def test_the_ledger_until_the_backup_can_still_be_read(used, tmp_path):
 
     keeping.restore(home, tmp_path / "kept.tar.gz", NOW)
 
-    reader = database.open_reader(home.root / f"ledger-{contents.epoch}.db")
-    assert audit.head(reader) == (contents.seq, contents.head)
-    reader.close()
+    found = verify(home.database, epoch=contents.epoch)
+    assert (found.state, found.size, found.root) == ("consistent-unanchored", contents.seq, contents.head)
+    assert verify(home.database).size == 0
 
 
 def test_what_a_restore_replaces_is_set_aside(used, tmp_path):

@@ -94,7 +94,10 @@ def test_the_history_reads_only_what_is_new_and_notices_it(ledger):
 
 def test_erased_words_leave_the_rest_of_the_story(ledger):
     db, history = ledger
-    facts = {"status": "done", "calls": [{"gen_ai.tool.name": "set_light_level", "arguments": {"room": "hall"}}]}
+    facts = {
+        "status": "done",
+        "calls": [{"gen_ai.tool.name": "set_light_level", "gen_ai.tool.call.arguments": {"room": "hall"}}],
+    }
     audit.append(db, record("settled", "r1", facts=facts, personal={"text": "hall lights on"}))
     db.execute("update audit set personal = null")
 

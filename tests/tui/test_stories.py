@@ -28,12 +28,13 @@ async def test_words_are_understood_acted_on_and_shown_with_their_sources(applia
     await operator.sees(lambda: operator.card.outcome is not None)
     assert operator.card.outcome.status == "done", operator.text()
     await operator.sees("30 %")
-    call = last(appliance)["calls"][0]
-    assert (call["gen_ai.tool.name"], call["arguments"]) == (
+    decided = last(appliance, "decided")
+    call = decided["calls"][0]
+    assert (call["gen_ai.tool.name"], call["gen_ai.tool.call.arguments"]) == (
         "set_light_level",
         {"room": "workshop lights", "level_pct": 30},
     )
-    assert last(appliance)["origin"]["kind"] == "operator"
+    assert decided["origin"]["kind"] == "operator"
 
 
 async def test_a_risky_call_acts_only_after_y(appliance, operator):
@@ -48,7 +49,7 @@ async def test_a_risky_call_acts_only_after_y(appliance, operator):
     await operator.sees(lambda: operator.card.outcome is not None and operator.card.outcome.status == "done")
     assert appliance.daemon.parts.registry.state()["doors"]["front door"] == "unlocked"
     assert appliance.kinds(asked.request_id) == ["parked", "decided", "settled"]
-    assert last(appliance)["confirmed"] is True
+    assert last(appliance, "decided")["guards"]["confirmed"] is True
 
 
 async def test_n_rejects_and_nothing_moves(appliance, operator):
@@ -91,7 +92,7 @@ async def test_a_question_is_answered_in_the_say_box_and_the_call_goes_on(applia
     await operator.say("40 percent")
 
     await operator.sees(lambda: operator.card.outcome is not None and operator.card.outcome.status == "done")
-    assert last(appliance)["calls"][0]["arguments"] == {"room": "workshop", "level_pct": 40}
+    assert last(appliance, "decided")["calls"][0]["gen_ai.tool.call.arguments"] == {"room": "workshop", "level_pct": 40}
 
 
 async def test_undo_takes_back_the_last_act(appliance, operator):
@@ -101,7 +102,7 @@ async def test_undo_takes_back_the_last_act(appliance, operator):
     await operator.press("ctrl+z")
 
     await operator.sees(lambda: operator.card.outcome is not None and operator.card.outcome.status == "done")
-    assert last(appliance)["asked_as"] == "undo"
+    assert last(appliance, "decided")["asked_as"] == "undo"
     levels = [light["level_pct"] for light in appliance.daemon.parts.registry.state()["lights"].values()]
     assert set(levels) == {0}
 
@@ -166,7 +167,7 @@ async def test_a_daemon_that_ends_is_announced_and_found_again_without_a_key(ben
         await asyncio.to_thread(bench.start)
         await operator.sees(lambda: operator.app.glance.boot == boot + 1 and not operator.app.lost)
         await operator.sees(lambda: "The daemon does not answer" not in operator.text())
-        await operator.sees("the appliance stopped")
+        await operator.sees("the appliance ended")
 
 
 async def test_words_said_to_nobody_stay_in_the_box(tmp_path, open_console):
@@ -216,3 +217,50 @@ async def test_an_example_goes_to_the_box_and_what_was_said_comes_back_with_up(a
     await operator.press("up")
 
     assert box.value == "dim the workshop lights to 30 percent"
+
+
+async def test_the_row_of_a_stop_opens_its_record(appliance, operator):
+    await operator.press("f12")
+    await operator.sees("EMERGENCY STOP")
+    await operator.sees(lambda: bool(last(appliance, "emergency")))
+    history = operator.app.query_one(HistoryList)
+    await operator.sees(lambda: history.option_count and "EMERGENCY" in str(history.get_option_at_index(0).prompt))
+
+    await operator.press("f2", "home")
+    await operator.sees(lambda: operator.app.focused is history and history.highlighted == 0)
+    await operator.press("enter")
+
+    await operator.sees(lambda: isinstance(operator.app.screen, DetailScreen))
+    await operator.sees("reason     console")
+    await operator.press("j")
+    await operator.sees('"latched": true')
+
+
+async def test_an_undo_says_that_something_was_taken_back(appliance, operator):
+    await operator.say("dim the workshop lights to 30 percent")
+    await operator.sees(lambda: operator.card.outcome is not None)
+
+    await operator.press("ctrl+z")
+
+    await operator.sees("Taken back")
+
+
+async def test_f5_shows_the_checkpoint_that_the_device_signed_and_copies_it(appliance, operator):
+    note = await asyncio.to_thread(appliance.daemon.checkpoint)
+    await operator.sees(lambda: operator.app.glance.ledger.checkpoint is not None)
+
+    await operator.press("f5")
+    await operator.sees("Newest checkpoint")
+    await operator.press("c")
+
+    assert operator.app.clipboard == note
+    assert note.splitlines()[2] in operator.text()
+
+
+async def test_the_ledger_screen_lists_a_change_of_key(appliance, operator):
+    done = await asyncio.to_thread(appliance.daemon.rotate_key, "yearly", compromised=False, peer="test")
+
+    await operator.press("f5")
+
+    await operator.sees("Keys of before")
+    await operator.sees(done["key_id_before"])

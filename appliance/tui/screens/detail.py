@@ -65,7 +65,8 @@ class DetailScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Paint the story."""
-        self.query_one("#story").border_title = f"Request {self._entry.key}"
+        is_request = self._entry.kind == "request"
+        self.query_one("#story").border_title = f"Request {self._entry.key}" if is_request else "The device"
         self.query_one("#story").focus()
         self._paint()
 

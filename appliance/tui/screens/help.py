@@ -25,6 +25,7 @@ KEYS: Final = (
     ("F2", "history; Enter opens all the ledger holds of a request"),
     ("F3", "the card"),
     ("F4", "the next request that waits for a person"),
+    ("F5", "the ledger: the newest checkpoint, the key, how to verify"),
     ("F6", "devices"),
     ("Esc", "back to the say box"),
     ("Ctrl+T", "dark or light"),

@@ -29,6 +29,9 @@ BEAT_S: Final = 0.5
 """How often the sign of life of a running request moves; the first comes after this time."""
 
 
+UNDO: Final = "undo"
+
+
 class MainScreen(Screen[None]):
     """Say box, card, history and devices."""
 
@@ -150,7 +153,7 @@ class MainScreen(Screen[None]):
         if token != self._token:
             return  # a newer one is on the card; the history has this one
         self._token = ""
-        self._put(outcome)
+        self._put(outcome, takes_back=self._text == UNDO)
         match outcome.status:
             case "asked":
                 self._ask()
@@ -231,7 +234,7 @@ class MainScreen(Screen[None]):
 
     def action_undo(self) -> None:
         """Take back the last act."""
-        self.post_message(self.Undone(self._begin("undo")))
+        self.post_message(self.Undone(self._begin(UNDO)))
 
     # ---- inside
 
@@ -267,9 +270,9 @@ class MainScreen(Screen[None]):
             else:
                 self._say.focus()
 
-    def _put(self, outcome: Outcome) -> None:
+    def _put(self, outcome: Outcome, *, takes_back: bool = False) -> None:
         self._say.question = ""
-        self._card.show(outcome)
+        self._card.show(outcome, takes_back=takes_back)
 
     def _check_card(self, glance: Glance) -> None:
         """Bring the card up to date when its request was answered elsewhere, or expired."""

@@ -97,11 +97,16 @@ class Card(VerticalScroll, can_focus=True):
         self._outcome, self._examples, self._is_busy = None, (), True
         self._paint("Working", f"{elapsed_s:.0f} s" if elapsed_s >= 1 else "", card_text.deciding(text, elapsed_s))
 
-    def show(self, outcome: Outcome) -> None:
-        """Show what became of a request, or what it waits for."""
+    def show(self, outcome: Outcome, *, takes_back: bool = False) -> None:
+        """Show what became of a request, or what it waits for.
+
+        Args:
+            takes_back: it was an undo; what is shown is the call that took the act back.
+        """
         self._outcome, self._examples, self._is_busy = outcome, (), False
         subtitle = f"{outcome.latency_ms:.0f} ms" if outcome.latency_ms else ""
-        self._paint(card_text.title(outcome), subtitle, card_text.card(outcome, self._glyphs))
+        title = "Taken back" if takes_back and outcome.status == "done" else card_text.title(outcome)
+        self._paint(title, subtitle, card_text.card(outcome, self._glyphs))
         self.scroll_home(animate=False)
 
     def take_focus(self) -> None:

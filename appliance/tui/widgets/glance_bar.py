@@ -1,24 +1,27 @@
-"""The device at a glance: two lines at the top of the main screen."""
+"""The device at a glance: three lines at the top of the main screen."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Final
 
 from textual.content import Content
 from textual.widgets import Static
 
-from appliance.tui.glance import Glance, Link
+from appliance.tui.glance import Glance, Ledger, Link
 from appliance.tui.glyphs import Glyphs
 
-_STATE_STYLES = {
+LATE_S: Final = 300.0
+"""A record that nobody has vouched for after so long wants a look; the device signs once a minute."""
+
+_STATE_STYLES: Final = {
     "idle": "$text-success",
     "deciding": "$text-primary",
     "acting": "$text-primary",
     "asking": "$text-warning",
     "confirming": "$text-warning",
     "degraded": "$text-warning",
-    "locked": "$text-error",
     "stopped": "$text-error",
     "booting": "$quiet",
 }
@@ -28,7 +31,7 @@ class GlanceBar(Static):
     """Which device, what it is doing, on what it runs, and what has not left it yet."""
 
     DEFAULT_CSS = """
-    GlanceBar { height: auto; max-height: 5; background: $panel; padding: 0 1; }
+    GlanceBar { height: auto; max-height: 6; background: $panel; padding: 0 1; }
     """
 
     def __init__(self, glyphs: Glyphs, now: Callable[[], datetime], *, id: str | None = None) -> None:  # noqa: A002
@@ -58,8 +61,8 @@ class GlanceBar(Static):
             return
         found = self._glance
         dot = f" {self._glyphs.dot} "
-        state = "no answer" if self._is_lost else found.state
-        style = "$text-error" if self._is_lost else _STATE_STYLES.get(found.state, "")
+        state = "no answer" if self._is_lost else found.state_word
+        style = "$text-error" if self._is_lost else _STATE_STYLES.get(found.state_word, "")
         left = Content.assemble(
             (found.name or found.device, "bold"),
             (f" at {found.site}" if found.site else "", "$quiet"),
@@ -83,8 +86,9 @@ class GlanceBar(Static):
             link_line(found.link, self._now()),
             width,
         )
+        third = _spread(*ledger_line(found.ledger, self._now(), dot), width)
         reasons = [Content.styled(f"{self._glyphs.failed} {reason}", "$text-warning") for reason in found.degraded]
-        self.update(Content("\n").join([first, second, *reasons]))
+        self.update(Content("\n").join([first, second, third, *reasons]))
 
 
 def link_line(link: Link, now: datetime) -> Content:
@@ -97,6 +101,19 @@ def link_line(link: Link, now: datetime) -> Content:
     return Content.assemble(
         (f"fleet {word}", style), (f", {queued_n} unsent{age}" if queued_n else ", all sent", "$quiet")
     )
+
+
+def ledger_line(ledger: Ledger, now: datetime, dot: str) -> tuple[Content, Content]:
+    """Say how far the ledger is, and how far somebody vouches for it; the ends of a line."""
+    records = Content.styled(f"ledger {ledger.records:,} records", "$quiet")
+    signed = ledger.checkpoint
+    if signed is None:
+        return records, Content.styled("nothing signed yet", "$text-warning" if ledger.records else "$quiet")
+    is_late = ledger.unsigned > 0 and signed.at is not None and (now - signed.at).total_seconds() > LATE_S
+    tail = f"{ledger.unsigned:,} unsigned" if ledger.unsigned else "all signed"
+    left = Content.assemble(records, (dot, "$line"), (tail, "$text-warning" if is_late else "$quiet"))
+    age = f" {ago(now, signed.at)} ago" if signed.at else ""
+    return left, Content.assemble((f"signed{age}  ", "$quiet"), (signed.root[:8], "$text-accent"), (" (F5)", "$quiet"))
 
 
 def ago(now: datetime, then: datetime) -> str:

@@ -37,7 +37,7 @@ def test_the_demonstration_ends_well_within_a_minute(run_demo, tmp_path):
     assert process.returncode == 0, said
     assert "executed  200 done" in said, said
     assert "evt    1..1 turn" in said
-    assert "each once, chain checked" in said
+    assert "each once, tree checked" in said
     assert time.monotonic() - began_s < 60
     assert list(tmp_path.iterdir()) == []
 

@@ -3,7 +3,7 @@
 from appliance.contracts.envelope import AskBody, CallBody, PingBody, StopBody
 from appliance.contracts.request import Ask, Call
 from appliance.fleet.devices import devices
-from appliance.storage import audit, outbox
+from appliance.storage import outbox
 
 
 def test_words_reach_the_device_and_the_outcome_comes_back(fleet):
@@ -66,17 +66,15 @@ def test_records_arrive_once_and_in_order_and_are_deleted_when_acknowledged(flee
     assert outbox.waiting(device.db, "evt", limit=10) == []
 
 
-def test_the_ledger_arrives_with_its_chain(fleet):
+def test_the_ledger_arrives_and_gives_the_root_that_the_device_signed(fleet):
     device = fleet.device()
     fleet.collect()
     for n in range(30):
         device.note({"n": n})
+    device.checkpointer.sign()
 
-    newest = audit.head(device.db.connection)[0]
-    fleet.until(lambda: fleet.upto("audit") >= newest)
+    fleet.until(lambda: any(row["checked"] == 1 for row in fleet.home.db.query("select * from checkpoints")))
 
-    head = next(fleet.home.db.query("select hash from streams where stream = 'audit'"))["hash"]
-    assert head in [row.hash for row in audit.rows(device.db.connection)]
     assert list(fleet.home.db.query("select * from faults")) == []
 
 

@@ -5,13 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from appliance.contracts.audit import GENESIS
 from appliance.contracts.enrolment import Role
 from appliance.contracts.envelope import Batch, Item, State
 from appliance.fleet import enrolling, ingest
 from appliance.fleet.devices import SILENT_AFTER_S, devices, presence
 from appliance.fleet.home import make, open_home
-from appliance.storage.audit import chained
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -25,7 +23,7 @@ def home(tmp_path):
     home.close()
 
 
-def batch(first, last, *, after=None, floor=0, stream="evt", epoch="e1", bodies=None):
+def batch(first, last, *, after=None, floor=0, stream="evt", epoch="e1", bodies=None, before=None):
     return Batch(
         device="lamp",
         epoch=epoch,
@@ -36,16 +34,13 @@ def batch(first, last, *, after=None, floor=0, stream="evt", epoch="e1", bodies=
             Item(seq=n, id=f"{stream}-{n}", kind="turn", at=NOW, body=bodies[n] if bodies else {"n": n})
             for n in range(first, last + 1)
         ),
+        before=before,
     )
 
 
-def ledger(last):
-    bodies, previous = {}, GENESIS
-    for n in range(1, last + 1):
-        body = json.dumps({"seq": n})
-        previous = chained(previous, body.encode())
-        bodies[n] = {"body": body, "hash": previous}
-    return bodies
+def ledger(last, said="done"):
+    """Bodies of a ledger's records by number."""
+    return {n: {"body": json.dumps({"seq": n, "kind": "turn", "said": said})} for n in range(1, last + 1)}
 
 
 def stored(home, stream="evt"):
@@ -120,7 +115,7 @@ def test_numbers_that_do_not_rise_are_kept_out(home):
     good = batch(1, 2)
     bad = good.model_copy(update={"items": good.items[::-1]})
 
-    assert ingest.store_batch(home, bad, NOW).fault is not None
+    assert ingest.store_batch(home, bad, NOW).faults
     assert stored(home) == []
 
 
@@ -133,27 +128,53 @@ def test_a_ledger_that_follows_is_stored(home):
     assert result == ingest.Stored(9, 5, resume=False)
 
 
-@pytest.mark.parametrize("broken_at", [1, 5, 9])
-@pytest.mark.parametrize("field", ["body", "hash"])
-def test_a_ledger_that_was_altered_anywhere_is_kept_out(home, broken_at, field):
-    bodies = ledger(9)
-    bodies[broken_at][field] = "0" * 64
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"body": "{"},
+        {"body": 5},
+        {"body": "[]"},
+        {},
+        {"body": json.dumps({"seq": 6, "kind": "turn"})},
+        {"body": json.dumps({"seq": 5, "kind": "boot"})},
+        {"body": json.dumps({"seq": 5, "kind": "turn"}), "hash": "0" * 64},
+    ],
+    ids=str,
+)
+def test_a_record_that_is_not_the_one_it_says_is_kept_out(home, body):
+    bodies = {**ledger(9), 5: body}
 
     result = ingest.store_batch(home, batch(1, 9, stream="audit", bodies=bodies), NOW)
 
-    assert result.fault is not None
+    assert [fault.what for fault in result.faults] == ["audit_refused"]
     assert result.upto == 0
     assert stored(home, "audit") == []
 
 
-def test_a_ledger_with_a_row_left_out_is_kept_out(home):
+def test_a_record_left_out_inside_a_batch_is_kept_out(home):
+    whole = batch(1, 9, stream="audit", bodies=ledger(9))
+    holed = whole.model_copy(update={"items": (*whole.items[:4], *whole.items[5:])})
+
+    assert "missing" in ingest.store_batch(home, holed, NOW).faults[0].text
+    assert stored(home, "audit") == []
+
+
+def test_a_ledger_with_rows_left_out_between_batches_is_asked_for_again(home):
     bodies = ledger(9)
     ingest.store_batch(home, batch(1, 4, stream="audit", bodies=bodies), NOW)
 
     result = ingest.store_batch(home, batch(6, 9, after=4, stream="audit", bodies=bodies), NOW)
 
-    assert "missing" in result.fault
-    assert result.upto == 4
+    assert result == ingest.Stored(4, 0, resume=True)
+
+
+def test_a_record_that_comes_again_with_other_content_is_a_fork(home):
+    ingest.store_batch(home, batch(1, 9, stream="audit", bodies=ledger(9)), NOW)
+
+    rewritten = ingest.store_batch(home, batch(5, 12, stream="audit", bodies=ledger(12, "rewritten")), NOW)
+
+    assert [fault.what for fault in rewritten.faults] == ["forked"]
+    assert stored(home, "audit") == list(range(1, 10))
 
 
 def test_a_state_of_an_earlier_start_or_connection_does_not_count(home):

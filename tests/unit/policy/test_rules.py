@@ -9,7 +9,7 @@ from appliance.contracts.verdict import Deny
 from appliance.policy.rules import PolicySettings, Situation, judge
 
 
-def verdict(*, risk=Risk.LOW, confidence=0.9, kind=OriginKind.OPERATOR, role="operator", policy=None, laws=(), **now):
+def judged(*, risk=Risk.LOW, confidence=0.9, kind=OriginKind.OPERATOR, role="operator", policy=None, laws=(), **now):
     situation = {
         "locked": False,
         "recordable": True,
@@ -23,7 +23,11 @@ def verdict(*, risk=Risk.LOW, confidence=0.9, kind=OriginKind.OPERATOR, role="op
     call = GroundedCall(tool="t", confidence=confidence)
     spec = ToolSpec(name="t", risk=risk)
     origin = Origin(kind=kind, peer="test", role=role)
-    return judge(call, spec, origin, Situation(**situation), policy or PolicySettings(), laws).verdict
+    return judge(call, spec, origin, Situation(**situation), policy or PolicySettings(), laws)
+
+
+def verdict(**facts):
+    return judged(**facts).verdict
 
 
 @pytest.mark.parametrize(
@@ -66,6 +70,21 @@ def test_the_rules_as_a_table(facts, expected, rule):
     found = verdict(**facts)
 
     assert (found.verdict, found.rule) == (expected, rule)
+
+
+def test_every_rule_says_what_it_judged_on():
+    found = {applied.rule: applied.values for applied in judged(kind=OriginKind.CONTROLLER, confidence=0.71).rules}
+
+    assert found == {
+        "emergency-stop": {"locked": False, "risk": "low"},
+        "recordable": {"recordable": True},
+        "disabled-tools": {"disabled": False},
+        "roles": {"role": "operator", "origin": "controller", "controller_risk": "low", "confirmed": False},
+        "risk": {"risk": "low", "confirmed": False},
+        "confidence": {
+            "confidence": 0.71, "act_at": 0.7, "refuse_below": 0.1, "doubtful": False, "confirmed": False,
+        },
+    }  # fmt: skip
 
 
 def test_a_denial_says_why_and_what_is_allowed_instead():

@@ -37,6 +37,7 @@ class Echo:
     """Answers what it was asked; `say wait` answers when it may, `say crash` never does."""
 
     def __init__(self) -> None:
+        self.is_closed = threading.Event()
         self.heard: list[tuple[LocalRequest, Peer]] = []
         self.may_go_on = threading.Event()
         self.watched_n = 0
@@ -47,6 +48,10 @@ class Echo:
         match request:
             case Say(text="wait"):
                 self.may_go_on.wait(10)
+            case Say(text="read the pins"):
+                self.may_go_on.wait(10)
+                if self.is_closed.wait(0.3):
+                    raise OSError("the pins are closed")
             case Say(text="crash"):
                 raise ZeroDivisionError
             case Say(text="cannot"):
@@ -304,6 +309,84 @@ def test_the_python_client_gives_outcomes_and_raises_what_callers_handle(home: P
         appliance.say("x" * MAX_LINE_BYTES)
     with pytest.raises(WireError, match="outcome"):
         appliance.undo()
+
+
+def asked(home: Path, echo: Echo, line: bytes, heard_n: int) -> socket.socket:
+    """Return a connection that has sent *line*, once the handler has it."""
+    stream = raw(home)
+    stream.sendall(line)
+    until(lambda: len(echo.heard) == heard_n)
+    return stream
+
+
+READ_PINS = b'{"op": "say", "text": "read the pins", "request_id": "r"}\n'
+
+
+def test_at_the_end_what_is_being_handled_ends_and_what_is_not_begun_is_told_so(
+    tmp_path: Path, echo: Echo, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = LocalServer(socket_path(tmp_path), echo)
+    server.start()
+    stream = asked(tmp_path, echo, READ_PINS + b'{"op": "status"}\n', 1)
+    idle = raw(tmp_path)
+    threading.Timer(0.1, echo.may_go_on.set).start()
+
+    server.stop()
+    echo.is_closed.set()
+
+    first, second = answers(stream, 2)
+    assert (first["ok"], first["result"]["text"]) == (True, "read the pins")  # type: ignore[index]
+    assert (second["ok"], second["error"]) == (False, "ending")
+    assert stream.recv(1) == b""
+    assert idle.recv(1) == b""
+    assert caplog.records == []
+    assert not server.path.exists()
+    stream.close()
+    idle.close()
+
+
+def test_at_the_end_a_request_that_takes_too_long_is_answered_and_its_later_fault_is_none(
+    tmp_path: Path, echo: Echo, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = LocalServer(socket_path(tmp_path), echo, ending_s=0.1)
+    server.start()
+    stream = asked(tmp_path, echo, READ_PINS, 1)
+
+    server.stop()
+    echo.is_closed.set()
+    echo.may_go_on.set()
+    until(lambda: not any(t.name == "local-request" for t in threading.enumerate()))
+
+    assert answers(stream, 1)[0]["error"] == "ending"
+    assert stream.recv(1) == b""
+    assert caplog.records == []
+    stream.close()
+
+
+def test_at_the_end_the_emergency_stop_is_still_carried_out(tmp_path: Path, echo: Echo) -> None:
+    server = LocalServer(socket_path(tmp_path), echo)
+    server.start()
+    with raw(tmp_path) as stream:
+        until(lambda: len(server._connections) == 1)
+        stream.sendall(b'{"op": "stop"}\n')
+        server.stop()
+
+        assert answers(stream, 1)[0]["result"] == {"op": "stop"}
+    assert [request for request, _ in echo.heard] == [Stop()]
+
+
+def test_at_the_end_watchers_hold_up_nobody(tmp_path: Path, echo: Echo) -> None:
+    server = LocalServer(socket_path(tmp_path), echo)
+    server.start()
+    replies = LocalClient(tmp_path).follow(Watch(), timeout_s=5)
+    next(replies)
+    began_s = time.monotonic()
+
+    server.stop()
+
+    assert time.monotonic() - began_s < 1
+    assert list(replies) == []
+    replies.close()
 
 
 PIECES = [b"\n", b'{"op": "status"}\n', b'{"op":', b'{"op": "stop"}\n', b'{"op": "release"}\n']

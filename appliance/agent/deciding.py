@@ -1,0 +1,94 @@
+"""A plan to what it comes to: act, wait for a person, ask, or refuse; pure, so that a replay decides by the same lines.
+
+Covers: a request acts as a whole or not at all when judged; every call is judged, and every answer is kept.
+Does not cover: where the guards' values come from, and acting; `turn` does both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from appliance.agent.plan import Deed, Plan
+from appliance.agent.reading import Catalogue
+from appliance.contracts.decision import ComesTo, Guards
+from appliance.contracts.manifest import Thresholds
+from appliance.contracts.record import Record
+from appliance.contracts.request import Origin
+from appliance.contracts.toolcall import GroundedCall
+from appliance.contracts.verdict import Approve, Confirm, Deny
+from appliance.policy import rules
+from appliance.policy.rules import Judgement, Laws, PolicySettings, Situation
+
+
+class Decision(Record):
+    """What a request comes to, and why."""
+
+    comes_to: ComesTo
+    plan: Plan
+    guards: Guards
+    deeds: tuple[Deed, ...] = ()
+    reason: str = ""
+    """One sentence for the person who asked."""
+
+    code: str = ""
+
+    def of(self, comes_to: ComesTo, reason: str, code: str) -> Decision:
+        """Return the same, come to something else."""
+        return self.model_copy(update={"comes_to": comes_to, "reason": reason, "code": code})
+
+
+class Judge:
+    """Decides by the owner's policy, the bundle's thresholds and the laws of the site."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        thresholds: Thresholds,
+        settings: PolicySettings,
+        laws: Sequence[Laws] = (),
+    ) -> None:
+        self._catalogue = catalogue
+        self._act_at = thresholds.act if settings.act_at is None else settings.act_at
+        self._refuse_below = thresholds.confirm if settings.refuse_below is None else settings.refuse_below
+        self._settings = settings
+        self._laws = laws
+
+    def decide(self, plan: Plan, origin: Origin, guards: Guards) -> Decision:
+        """Say what *plan* comes to while the device is as *guards* say."""
+        if plan.refusal is not None:
+            why = plan.refusal
+            return Decision(comes_to="refuse", plan=plan, guards=guards, reason=why.reason, code=why.code)
+        if plan.question is not None:
+            return Decision(comes_to="ask", plan=plan, guards=guards, reason=plan.question.text, code="missing")
+        deeds = tuple(Deed(call=call, judgement=self._judged(plan, call, origin, guards)) for call in plan.calls)
+        verdicts = [deed.judgement.verdict for deed in deeds]
+        decision = Decision(comes_to="act", plan=plan, guards=guards, deeds=deeds)
+        for verdict in verdicts:
+            if isinstance(verdict, Deny):
+                # One call denied, none made: half of what was asked is not what was asked.
+                return decision.of("refuse", verdict.reason, verdict.rule)
+        for verdict in verdicts:
+            if isinstance(verdict, Confirm | Approve):
+                return decision.of("confirm", verdict.question, verdict.rule)
+        return decision if guards.permitted else stopped(decision)
+
+    def _judged(self, plan: Plan, call: GroundedCall, origin: Origin, guards: Guards) -> Judgement:
+        spec = self._catalogue.spec(call.tool)
+        assert spec is not None  # grounding refuses unknown tools
+        situation = Situation(
+            locked=guards.locked,
+            recordable=guards.recordable,
+            confirmed=guards.confirmed,
+            by_model=plan.by_model,
+            doubtful=plan.doubtful,
+            act_at=self._act_at,
+            refuse_below=self._refuse_below,
+            tools=tuple(s.name for s in self._catalogue.specs()),
+        )
+        return rules.judge(call, spec, origin, situation, self._settings, self._laws)
+
+
+def stopped(decision: Decision) -> Decision:
+    """Return what *decision* comes to where the lifecycle has no way to acting."""
+    guards = decision.guards.model_copy(update={"permitted": False})
+    return decision.model_copy(update={"guards": guards}).of("refuse", "The device is stopped.", "emergency-stop")
