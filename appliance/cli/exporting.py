@@ -14,6 +14,7 @@ import click
 from appliance import __version__, settings
 from appliance.agent.clock import SystemClock
 from appliance.cli import querying, verifying
+from appliance.cli.moments import read_moment
 from appliance.contracts.local import Checkpoint
 from appliance.contracts.selection import Selection
 from appliance.errors import BundleError, DaemonUnavailable, SettingsError, StorageError, UsageError
@@ -75,7 +76,13 @@ def export(  # noqa: PLR0917 -- click passes options by name
     if epoch is not None and not requests and all(bound is None for bound in (since_at, until_at, after, before)):
         after = 0
     if any(bound is not None for bound in (since_at, until_at, after, before)) or not selections:
-        bounds = {"since": _time(since_at), "until": _time(until_at), "after": after, "before": before, "epoch": epoch}
+        bounds = {
+            "since": read_moment(since_at),
+            "until": read_moment(until_at),
+            "after": after,
+            "before": before,
+            "epoch": epoch,
+        }
         selections.append(Selection.model_validate(bounds))
     if len(selections) > len(requests) > 0:
         raise UsageError("say which records in one way: requests, numbers (--after, --before), or times (--from, --to)")
@@ -196,14 +203,3 @@ def _write(path: Path, data: bytes) -> None:
     except OSError as error:
         draft.unlink(missing_ok=True)
         raise StorageError(f"the archive cannot be written to {path}: {error.strerror}") from error
-
-
-def _time(text: str | None) -> datetime | None:
-    """Read a time; without an offset it is UTC."""
-    if text is None:
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"{text!r} is not a time; write it like 2026-11-22T03:12 (UTC), or with an offset") from error
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

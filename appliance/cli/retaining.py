@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from appliance.cli.moments import read_moment
 from appliance.contracts.local import LocalReply
 from appliance.contracts.retaining import HoldRecords, PruneRecords, RedactRecords, ReleaseHold, RetainingRequest
 from appliance.contracts.selection import Selection
@@ -80,7 +80,12 @@ def add(
 ) -> None:
     """Place a hold on the records of a request, on a run of numbers, or on a time."""
     records = Selection(
-        request_id=request_id, after=after, before=before, since=_time(since), until=_time(until), epoch=epoch
+        request_id=request_id,
+        after=after,
+        before=before,
+        since=read_moment(since),
+        until=read_moment(until),
+        epoch=epoch,
     )
     if (fault := records.fault()) is not None:
         raise UsageError(fault)
@@ -223,13 +228,3 @@ def _said(reason: str) -> str:
     if not text:
         raise UsageError("--reason is empty; say why, it is kept with the record")
     return text[:500]
-
-
-def _time(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"{text!r} is no time; write e.g. 2026-11-22T03:12:00Z") from error
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

@@ -7,9 +7,10 @@ from typing import Final
 
 from appliance.contracts import decision
 from appliance.contracts.decision import Decision
+from appliance.contracts.plainly import plain_name, shown_value
 from appliance.ledger import story
 from appliance.ledger.markup import Node, el
-from appliance.ledger.report_words import at_once, facts, line_of, meant, named, plain, quoted, shown, table, who
+from appliance.ledger.report_words import at_once, facts, line_of, meant, named, quoted, table, who
 from appliance.ledger.story import Deed, Story, Told
 
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
@@ -62,7 +63,7 @@ def asked_for(one: Story) -> str:
         words = one.words if len(one.words) <= _SHORT_CHARS else one.words[:_SHORT_CHARS] + "\N{HORIZONTAL ELLIPSIS}"
         return quoted(words)
     if one.deeds:
-        return "; ".join(f"{plain(deed.call.tool)}: {named(deed.arguments)}" for deed in one.deeds)
+        return "; ".join(f"{plain_name(deed.call.tool)}: {named(deed.arguments)}" for deed in one.deeds)
     return "(words withheld)" if any("text" in record.withheld for record in one.records) else "(no words)"
 
 
@@ -111,19 +112,19 @@ def _understood(one: Story) -> Iterator[Node]:
         return
     yield el("h4", "Understood as")
     if judged.refusal is not None:
-        parameter = f", {plain(judged.refusal.parameter)}" if judged.refusal.parameter else ""
-        about = f" ({plain(judged.refusal.tool)}{parameter})" if judged.refusal.tool else ""
+        parameter = f", {plain_name(judged.refusal.parameter)}" if judged.refusal.parameter else ""
+        about = f" ({plain_name(judged.refusal.tool)}{parameter})" if judged.refusal.tool else ""
         yield el("p", f"Nothing that can be done{about}: {meant(judged.refusal.code.value)}.")
     if judged.question is not None:
-        missing = ", ".join(plain(name) for name in judged.question.missing)
-        yield el("p", f"{plain(judged.question.tool)}, but not complete: {missing} missing.")
+        missing = ", ".join(plain_name(name) for name in judged.question.missing)
+        yield el("p", f"{plain_name(judged.question.tool)}, but not complete: {missing} missing.")
     letters = _letters(one.deeds)
     for n, deed in enumerate(one.deeds):
-        yield el("p", el("strong", plain(deed.call.tool)), f", confidence {deed.call.confidence:.1%}")
+        yield el("p", el("strong", plain_name(deed.call.tool)), f", confidence {deed.call.confidence:.1%}")
         rows: list[list[Node]] = []
         for name, value in deed.arguments.items():
             letter = letters.get(f"{n}.{name}", "")
-            rows.append([el("strong", letter), plain(name), shown(value), _carried(one, deed, name)])
+            rows.append([el("strong", letter), plain_name(name), shown_value(value), _carried(one, deed, name)])
         if rows:
             yield table(("", "Argument", "Value", "From"), rows)
     yield from _candidates(one, judged)
@@ -136,7 +137,11 @@ def _candidates(one: Story, judged: Decision) -> Iterator[Node]:
     chosen = {call.tool for call in judged.calls}
     top = max([score for _, score in seen[-1].candidates] or [1.0]) or 1.0
     rows: list[list[Node]] = [
-        [plain(tool), el("span", "", class_="bar", style=f"width:{max(0.0, score / top) * 6:.1f}rem"), f"{score:.4g}"]
+        [
+            plain_name(tool),
+            el("span", "", class_="bar", style=f"width:{max(0.0, score / top) * 6:.1f}rem"),
+            f"{score:.4g}",
+        ]
         for tool, score in seen[-1].candidates
     ]
     classes = ["chosen decisive" if tool in chosen else "" for tool, _ in seen[-1].candidates]
@@ -155,12 +160,12 @@ def _judged(one: Story) -> Iterator[Node]:
         for call in earlier:
             said = _VERDICTS[call.verdict.verdict]
             yield el(
-                "p", f"At first: {plain(call.tool)} {said}, by the rule {call.verdict.rule} (record {record.seq})."
+                "p", f"At first: {plain_name(call.tool)} {said}, by the rule {call.verdict.rule} (record {record.seq})."
             )
     for call in judged.calls:
         verdict = call.verdict
         by = "no rule had anything against it" if verdict.rule == "default" else f"by the rule {verdict.rule}"
-        yield el("p", el("strong", plain(call.tool)), f" {_VERDICTS[verdict.verdict]}: {by}.")
+        yield el("p", el("strong", plain_name(call.tool)), f" {_VERDICTS[verdict.verdict]}: {by}.")
         rows: list[list[Node]] = [[name, rule.said, named(rule.values)] for name, rule in call.rules.items()]
         yield table(
             ("Rule", "Said", "Judged on"),
@@ -183,7 +188,7 @@ def _confirmed(one: Story) -> Iterator[Node]:
                      if isinstance(r.typed, Decision | decision.Closed) and r.typed.approval), None)  # fmt: skip
     if approval is not None:
         said = "answered" if approval.asked_as == "answer" else "said yes" if approval.yes else "said no"
-        edited = f" and corrected {', '.join(plain(n) for n in approval.edited)}" if approval.edited else ""
+        edited = f" and corrected {', '.join(plain_name(n) for n in approval.edited)}" if approval.edited else ""
         yield el("h4", "Confirmed")
         yield el("p", f"{who(approval.origin)} {said}{edited} at {at_once(approval.at.isoformat())} "
                  f"(record {approval.note}).")  # fmt: skip
@@ -199,7 +204,7 @@ def _done(one: Story) -> Iterator[Node]:
         looked = f"; {_LOOKED[result.postcondition]}" if result is not None else ""
         took = f" in {result.latency_ms:g} ms" if result is not None else ""
         said = f" {quoted(deed.message)}" if deed.message else None
-        yield el("p", el("strong", plain(deed.call.tool)), f": {deed.state}{took}{looked}.", said)
+        yield el("p", el("strong", plain_name(deed.call.tool)), f": {deed.state}{took}{looked}.", said)
     if not one.deeds:
         yield el("p", "Nothing.")
     if one.reason and not any(deed.message for deed in one.deeds):
@@ -209,7 +214,8 @@ def _done(one: Story) -> Iterator[Node]:
 def _times(one: Story) -> Iterator[Node]:
     yield el("h4", "Records and times")
     rows: list[list[Node]] = [
-        [f"#{r.seq}", plain(r.kind), at_once(r.at), f"{r.monotonic_s:.3f} s", f"{r.boot}", r.clock] for r in one.records
+        [f"#{r.seq}", plain_name(r.kind), at_once(r.at), f"{r.monotonic_s:.3f} s", f"{r.boot}", r.clock]
+        for r in one.records
     ]
     yield table(("Record", "Kind", "Wall clock", "Monotonic", "Start no.", "Wall clock is"), rows)
     total = _total_ms(one.records)

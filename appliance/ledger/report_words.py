@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -11,6 +10,7 @@ from pydantic import JsonValue
 
 from appliance.contracts import decision
 from appliance.contracts.decision import Asker
+from appliance.contracts.plainly import plain_name, shown_value
 from appliance.ledger.markup import Node, el
 from appliance.ledger.story import Told
 
@@ -86,14 +86,9 @@ def count(n: int, what: str) -> str:
     return f"{n:,} {what}" + ("" if n == 1 else "s")
 
 
-def plain(name: str) -> str:
-    """Write a name in code as words: `set_light_level` as `set light level`."""
-    return name.replace("_", " ")
-
-
 def meant(code: str) -> str:
     """Say in plain words why something was not done."""
-    return _CODES.get(code, plain(code))
+    return _CODES.get(code, plain_name(code))
 
 
 def quoted(text: str) -> str:
@@ -101,26 +96,9 @@ def quoted(text: str) -> str:
     return f"\N{LEFT DOUBLE QUOTATION MARK}{text}\N{RIGHT DOUBLE QUOTATION MARK}"
 
 
-def shown(value: JsonValue) -> str:
-    """Write a value as a person would."""
-    match value:
-        case str():
-            return value
-        case bool():
-            return "yes" if value else "no"
-        case None:
-            return "nothing"
-        case float():
-            return f"{value:g}"
-        case list():
-            return ", ".join(shown(v) for v in value)
-        case _:
-            return json.dumps(value, ensure_ascii=False)
-
-
 def named(arguments: dict[str, JsonValue]) -> str:
     """Write arguments on one line: `room kitchen, level pct 30`."""
-    return ", ".join(f"{plain(name)} {shown(value)}" for name, value in arguments.items())
+    return ", ".join(f"{plain_name(name)} {shown_value(value)}" for name, value in arguments.items())
 
 
 def who(asker: Asker) -> str:
@@ -153,7 +131,7 @@ def line_of(record: Told) -> str:
     said = f" {quoted(words)}" if isinstance(words, str) else ""
     match record.typed:
         case decision.Decided(calls=calls):
-            return f"Decided to act: {'; '.join(plain(call.tool) for call in calls)}.{said}"
+            return f"Decided to act: {'; '.join(plain_name(call.tool) for call in calls)}.{said}"
         case decision.Parked(status=status):
             return ("Asked a question back." if status == "asked" else "Waits for a person's yes.") + said
         case decision.Refused(code=code):
@@ -181,7 +159,7 @@ def _event(record: Told) -> str:
             f"EMERGENCY STOP by {_text(record.facts.get('peer'))}.{f' {why}' if isinstance(why, str) and why else ''}"
         )
     event = record.facts.get("event")
-    return f"{_EVENTS.get(record.kind, plain(record.kind))}{f': {event}' if isinstance(event, str) else ''}."
+    return f"{_EVENTS.get(record.kind, plain_name(record.kind))}{f': {event}' if isinstance(event, str) else ''}."
 
 
 def _text(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ from appliance.replay.again import Replayer
 from appliance.replay.differences import Comparison, compare
 from appliance.replay.other_model import Would, is_asked_of_a_model, would
 from appliance.replay.recorded import UNREADABLE, CannotReplay, Ledger, Recorded
+
+_log = logging.getLogger(__name__)
 
 
 class Result(NamedTuple):
@@ -51,8 +54,8 @@ def compared(ledger: Ledger, replayer: Replayer, seqs: Iterable[int]) -> Iterato
             yield Result(seq, recorded, cannot=str(reason))
         except ApplianceError:
             raise
-        except Exception:  # noqa: BLE001 -- an altered record can hold anything, and must not end the others' replay
-            yield Result(seq, recorded, cannot=UNREADABLE)
+        except Exception as error:  # noqa: BLE001 -- an altered record can hold anything, and must not end the others' replay
+            yield Result(seq, recorded, cannot=_stopped_by(error))
 
 
 def imagined(ledger: Ledger, replayer: Replayer, seqs: Iterable[int]) -> Iterator[WouldResult]:
@@ -70,5 +73,11 @@ def imagined(ledger: Ledger, replayer: Replayer, seqs: Iterable[int]) -> Iterato
             yield WouldResult(seq, cannot=str(reason))
         except ApplianceError:
             raise
-        except Exception:  # noqa: BLE001 -- as above
-            yield WouldResult(seq, cannot=UNREADABLE)
+        except Exception as error:  # noqa: BLE001 -- as above
+            yield WouldResult(seq, cannot=_stopped_by(error))
+
+
+def _stopped_by(error: Exception) -> str:
+    """Name the fault: an altered record, or a mistake in this software, which must not pass for one."""
+    _log.warning("a decision could not be replayed", exc_info=error)
+    return f"{UNREADABLE}; if it is sound, this is a fault of the replay ({type(error).__name__})"

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from appliance.contracts.audit import AuditRow
+from appliance.contracts.plainly import plain_name, shown_value
 from appliance.errors import StorageError
 from appliance.storage import audit, database
-from appliance.tui.understanding import plain_name, shown_value
 
 READ_BACK_ROWS_N: Final = 600
 """How much of the ledger is read at the start: about 200 requests."""

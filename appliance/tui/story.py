@@ -10,9 +10,10 @@ from typing import Any, Final
 from textual.content import Content
 
 from appliance.contracts.audit import AuditRow
+from appliance.contracts.plainly import plain_name, shown_value
 from appliance.tui.glyphs import STATUS_STYLES, STATUS_WORDS, Glyphs
 from appliance.tui.queries import Entry, facts_of, personal, said
-from appliance.tui.understanding import plain_name, shown_value, understand
+from appliance.tui.understanding import understand
 from appliance.tui.widgets.card_text import call_lines, law_line, request, sureness
 
 _TOLD: Final = frozenset(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
+from appliance.contracts.plainly import plain_name, shown_value
 from appliance.contracts.record import JsonObject
 
 LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
@@ -77,28 +77,6 @@ def understand(text: str, calls: Sequence[JsonObject]) -> Understanding:
             )
         )
     return Understanding(tuple(_pieces(text, spans)), tuple(shown))
-
-
-def shown_value(value: Any) -> str:
-    """Write an argument's value as a person would."""
-    match value:
-        case str():
-            return value
-        case bool():
-            return "yes" if value else "no"
-        case None:
-            return "-"
-        case float():
-            return f"{value:g}"
-        case list():
-            return ", ".join(shown_value(v) for v in value)
-        case _:
-            return json.dumps(value, ensure_ascii=False)
-
-
-def plain_name(identifier: str) -> str:
-    """Write an identifier as words: `set_light_level` as `set light level`."""
-    return identifier.replace("_", " ")
 
 
 def _with_unit(name: str, value: str) -> tuple[str, str]:

@@ -7,9 +7,10 @@ from typing import Final
 from textual.content import Content
 
 from appliance.contracts.local import Outcome
+from appliance.contracts.plainly import plain_name
 from appliance.tui.glyphs import STATUS_STYLES, STATUS_WORDS, Glyphs
 from appliance.tui.looks import mark_style
-from appliance.tui.understanding import Understanding, Understood, plain_name, understand
+from appliance.tui.understanding import Understanding, Understood, understand
 
 BAR_CELLS: Final = 10
 

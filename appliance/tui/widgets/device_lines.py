@@ -8,9 +8,9 @@ from typing import Any, Final, NamedTuple
 
 from textual.content import Content
 
+from appliance.contracts.plainly import plain_name, shown_value
 from appliance.contracts.record import JsonObject
 from appliance.tui.glyphs import Glyphs
-from appliance.tui.understanding import plain_name, shown_value
 
 TITLES: Final = {"climate": "Heating", "timers": "Timers and reminders", "system": "This device"}
 ORDER: Final = ("lights", "machines", "doors", "climate", "sensors", "timers", "system")
