@@ -72,7 +72,7 @@ def test_a_stale_will_does_not_make_a_living_device_lost(fleet):
 
     from appliance.trust.signature import sealed
 
-    tap.say(Message(STATE, sealed(device.uplink._announcer._key, old), retain=True))
+    tap.say(Message(STATE, sealed(device.uplink._announcer._identity.key, old), retain=True))
 
     fleet.until(lambda: any(s.said == old for s in fleet.seen))
     assert presence(fleet).presence == "online"
