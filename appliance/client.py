@@ -20,6 +20,8 @@ from pydantic import ValidationError
 
 from appliance.contracts.local import (
     CallTool,
+    DescribeLaw,
+    GiveApproval,
     Hello,
     LocalReply,
     Outcome,
@@ -27,6 +29,8 @@ from appliance.contracts.local import (
     Reply,
     Resolve,
     Say,
+    SayEvent,
+    SetMaintenance,
     Status,
     Stop,
     UndoLast,
@@ -58,17 +62,36 @@ class Appliance:
         """Return which daemon answers: version, device, boot, bundle, lifecycle state."""
         return self._ask(Hello()).result
 
-    def say(self, text: str, *, yes: bool = False, request_id: str | None = None) -> Outcome:
+    def say(
+        self, text: str, *, yes: bool = False, person: str = "", pin: str = "", request_id: str | None = None
+    ) -> Outcome:
         """Say *text* and wait for what becomes of it, or for what is needed next.
 
         Args:
             yes: the person who says it confirms beforehand whatever wants a confirmation.
+            person: who is enrolled says it, which *pin* shows; nobody in particular when empty.
             request_id: sent twice, it acts once and gets the same answer; made up when absent.
         """
-        return self._outcome(Say(text=text, yes=yes, request_id=request_id or new_request_id(), wait_s=self._wait_s))
+        return self._outcome(
+            Say(
+                text=text,
+                yes=yes,
+                person=person,
+                pin=pin,
+                request_id=request_id or new_request_id(),
+                wait_s=self._wait_s,
+            )
+        )
 
     def call(
-        self, tool: str, arguments: JsonObject | None = None, *, yes: bool = False, request_id: str | None = None
+        self,
+        tool: str,
+        arguments: JsonObject | None = None,
+        *,
+        yes: bool = False,
+        person: str = "",
+        pin: str = "",
+        request_id: str | None = None,
     ) -> Outcome:
         """Propose a tool call; it passes the same laws as words do."""
         return self._outcome(
@@ -76,36 +99,84 @@ class Appliance:
                 tool=tool,
                 arguments=arguments or {},
                 yes=yes,
+                person=person,
+                pin=pin,
                 request_id=request_id or new_request_id(),
                 wait_s=self._wait_s,
             )
         )
 
-    def confirm(self, request_id: str, *, yes: bool = True, edits: JsonObject | None = None) -> Outcome:
+    def confirm(
+        self, request_id: str, *, yes: bool = True, edits: JsonObject | None = None, person: str = "", pin: str = ""
+    ) -> Outcome:
         """Say yes or no to a request that waits; *edits* are arguments corrected by hand, by name."""
         return self._outcome(
-            Reply(op="confirm", request_id=request_id, yes=yes, edits=edits or {}, wait_s=self._wait_s)
+            Reply(
+                op="confirm",
+                request_id=request_id,
+                yes=yes,
+                edits=edits or {},
+                person=person,
+                pin=pin,
+                wait_s=self._wait_s,
+            )
         )
 
-    def answer(self, request_id: str, text: str) -> Outcome:
+    def answer(self, request_id: str, text: str, *, person: str = "", pin: str = "") -> Outcome:
         """Answer the question of a request that waits for it."""
-        return self._outcome(Reply(op="answer", request_id=request_id, text=text, wait_s=self._wait_s))
+        return self._outcome(
+            Reply(op="answer", request_id=request_id, text=text, person=person, pin=pin, wait_s=self._wait_s)
+        )
 
-    def undo(self) -> Outcome:
+    def undo(self, *, person: str = "", pin: str = "") -> Outcome:
         """Take back the last act that can be taken back."""
-        return self._outcome(UndoLast(wait_s=self._wait_s))
+        return self._outcome(UndoLast(person=person, pin=pin, wait_s=self._wait_s))
 
-    def resolve(self, request_id: str, *, happened: bool, note: str = "") -> JsonObject:
+    def event(
+        self, event: str, workflow: str = "", *, person: str = "", pin: str = "", request_id: str | None = None
+    ) -> Outcome:
+        """Say *event* to a workflow, in the name of *person* where a PIN is given, and wait for what it did.
+
+        Args:
+            workflow: which; the only one that knows the event, when empty.
+        """
+        return self._outcome(
+            SayEvent(
+                event=event,
+                workflow=workflow,
+                person=person,
+                pin=pin,
+                request_id=request_id or new_request_id(),
+                wait_s=self._wait_s,
+            )
+        )
+
+    def approve(self, of: str, *, person: str, pin: str, yes: bool = True) -> Outcome:
+        """Approve, or refuse, what waits for enrolled people; *of* is the approval's id, or that of the request."""
+        return self._outcome(GiveApproval(of=of, yes=yes, person=person, pin=pin, wait_s=self._wait_s))
+
+    def maintenance(self, *, on: bool, why: str = "", person: str = "", pin: str = "") -> Outcome:
+        """Set the maintenance lock, so that nothing acts, or let it go."""
+        return self._outcome(SetMaintenance(on=on, why=why, person=person, pin=pin, wait_s=self._wait_s))
+
+    def law(self, workflow: str) -> JsonObject:
+        """Return a law in force as a drawing needs it: states and arrows."""
+        return self._ask(DescribeLaw(workflow=workflow)).result
+
+    def resolve(
+        self, request_id: str, *, happened: bool, note: str = "", person: str = "", pin: str = ""
+    ) -> JsonObject:
         """Say what became of an act whose outcome is indeterminate."""
-        return self._ask(Resolve(request_id=request_id, happened=happened, note=note)).result
+        request = Resolve(request_id=request_id, happened=happened, note=note, person=person, pin=pin)
+        return self._ask(request).result
 
     def stop(self, reason: str = "") -> JsonObject:
         """Stop everything at once: outputs go safe and stay so until `release`."""
         return self._ask(Stop(reason=reason)).result
 
-    def release(self) -> JsonObject:
+    def release(self, *, person: str = "", pin: str = "") -> JsonObject:
         """Let go of the emergency stop."""
-        return self._ask(Release()).result
+        return self._ask(Release(person=person, pin=pin)).result
 
     def status(self) -> JsonObject:
         """Return what the console shows at a glance."""
@@ -130,7 +201,9 @@ class Appliance:
     def _ask(self, request: Record) -> LocalReply:
         return _accepted(self._client.request(request, timeout_s=_PATIENCE_S))
 
-    def _outcome(self, request: Say | CallTool | Reply | UndoLast) -> Outcome:
+    def _outcome(
+        self, request: Say | CallTool | Reply | UndoLast | SayEvent | GiveApproval | SetMaintenance
+    ) -> Outcome:
         reply = _accepted(self._client.request(request, timeout_s=request.wait_s + _PATIENCE_S))
         try:
             return Outcome.model_validate(reply.result, strict=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import secrets
 import signal
@@ -19,10 +20,16 @@ from appliance.agent.configuration import InForce
 from appliance.agent.custody import Custody, Terms
 from appliance.agent.deciding import Judge
 from appliance.agent.emergency import Emergency
+from appliance.agent.enforcement import Enforcement
 from appliance.agent.frontdoor import FrontDoor
 from appliance.agent.health import Health
 from appliance.agent.keeper import Keeper
+from appliance.agent.law_acceptance import Here
+from appliance.agent.laws import Laws
+from appliance.agent.maintenance import MaintenanceLock
+from appliance.agent.measuring import Readings
 from appliance.agent.outcomes import Outcomes
+from appliance.agent.people import People
 from appliance.agent.plan import Versions
 from appliance.agent.reading import Reader
 from appliance.agent.retaining import Bounds
@@ -39,20 +46,22 @@ from appliance.contracts.manifest import Thresholds
 from appliance.contracts.record import JsonObject
 from appliance.contracts.request import Request
 from appliance.contracts.retaining import RetainingRequest
-from appliance.contracts.toolcall import GroundedCall
+from appliance.contracts.toolcall import GroundedCall, ToolCall
 from appliance.errors import BundleError, SettingsError, StorageError, TrustError
 from appliance.journal import Journal, open_journal
 from appliance.policy.lifecycle import Lifecycle, State
+from appliance.policy.workflow.world import World
 from appliance.settings import Settings
 from appliance.storage import database, meta, reserve, signed
 from appliance.storage.database import Database
 from appliance.storage.ownership import own
+from appliance.tools import catalogue
 from appliance.tools.declare import Tool
 from appliance.tools.registry import Registry
 from appliance.tools.toolbox import open_toolbox
 from appliance.transport.local import socket_path
 from appliance.transport.local_server import LocalServer
-from appliance.trust import enrolment, rotation
+from appliance.trust import enrolment, pin, rotation
 
 NO_BUNDLE: Final = Thresholds(act=1.0, confirm=1.0, abstain=0.0)
 """Without a bundle no words are read, so nothing is ever this sure."""
@@ -134,23 +143,7 @@ class Daemon:
             clock=self._clock,
             set_aside=opened.set_aside,
         )
-        if begun.complaint is not None:
-            self._health.set("epoch", begun.complaint)
-        if begun.unwritable is not None:
-            self._health.set("signing", begun.unwritable)
-            self.journal.warning("nothing can be signed")
-        for fault in opened.mended:
-            self._health.set("schema", f"the database had what is not the appliance's, and it was removed: {fault}")
-            self._keeper.append(
-                "note",
-                {
-                    "event": "the database's schema was mended",
-                    "type": fault.entry.type,
-                    "name": fault.entry.name[:200],
-                    "table": fault.entry.table[:200],
-                    "sql_sha256": fault.sql_sha256,
-                },
-            )
+        self._tell_opened(opened, begun)
         self._custody = Custody(
             self._db,
             home,
@@ -187,6 +180,34 @@ class Daemon:
         self._emergency = Emergency(home.latch, self._make_safe, self._registry.release)
         thresholds = loaded.bundle.manifest.thresholds if loaded else NO_BUNDLE
         self._reader = Reader(loaded.decoder if loaded else None, self._registry, thresholds, chosen.site.zone)
+        self._maintenance = MaintenanceLock(self._db, self._clock)
+        self._readings = Readings(toolbox.sampler)
+        self._laws = Laws(
+            self._db,
+            self._clock,
+            self._readings,
+            stopped=self._emergency.is_locked,
+            stops=lambda: self._emergency.stops_n,
+            new_id=_new_id,
+            on_change=lambda: self._in_force.with_laws(self._enforcement.configured()),
+        )
+        world = World(
+            times_s=self._registry.times_s(),
+            sensors=catalogue.sensors_of(chosen.site),
+            devices=catalogue.devices_of(chosen.site),
+            needs=catalogue.needs(),
+        )
+        here = Here(site, device, self._registry.every_spec(), world, chosen.site.law_zone)
+        self._enforcement = Enforcement(
+            home.root,
+            self._db,
+            self._laws,
+            here,
+            clock=self._clock,
+            health=self._health,
+            maintenance=self._maintenance.text,
+            wake=lambda: self._worker.wake(),  # noqa: PLW0108 -- the worker is built further down
+        )
         configuration = Configuration(
             agent_id=device,
             **self._versions.model_dump(),
@@ -196,15 +217,18 @@ class Daemon:
             policy=chosen.policy.model_dump(mode="json"),
             tools=self._registry.every_spec(),
         )
+        self._in_force = InForce(configuration)
         self._turn = Turn(
             db=self._db,
             reader=self._reader,
             judge=Judge(self._registry, thresholds, chosen.policy),
+            laws=self._laws,
+            maintenance=self._maintenance,
             registry=self._registry,
             lifecycle=self._lifecycle,
             guards=_Guards(self._emergency, self._troubles),
             settings=chosen.policy,
-            configuration=InForce(configuration),
+            configuration=self._in_force,
             versions=self._versions,
             clock=self._clock,
             new_id=_new_id,
@@ -252,6 +276,7 @@ class Daemon:
             degraded=self._health.reasons,
             link=self._wire.glance,
             ledger=self._custody.standing,
+            laws=self._enforcement.glance,
         )
         self._server = LocalServer(
             socket_path(home.root),
@@ -262,6 +287,8 @@ class Daemon:
                 clock=self._clock,
                 new_id=_new_id,
                 wake=self._worker.wake,
+                people=People(self._db, self._clock, owner_uid=os.geteuid(), new_salt=_new_salt),
+                unnamed=chosen.people.unnamed,
                 request_expires_s=chosen.policy.request_expires_s,
             ),
         )
@@ -277,6 +304,7 @@ class Daemon:
             self.journal.error("a damaged database was set aside and salvaged")
         for outcome in recovery.recover(self._db, self._clock.moment, self._versions, reports=self._reports):
             self.journal.warning("an act is in doubt after a power cut", request_id=outcome.request_id)
+        self.enforce()
         recovery.drop_stale(self._db, self._clock.moment, self._versions, reports=self._reports)
         self._lifecycle.fire("ready")
         if self._emergency.is_locked():
@@ -292,6 +320,10 @@ class Daemon:
         self._wire.start()
         reserve.keep(self._home.root)
         self.journal.info("ready", version=__version__)
+
+    def enforce(self) -> None:
+        """Put the owner's laws into force, and take up their runs."""
+        self._enforcement.start()
 
     def stop(self) -> None:
         """Finish the turn under way, drive outputs safe, close everything, in reverse order."""
@@ -369,9 +401,39 @@ class Daemon:
         self._outcomes.touch()
         return reply
 
+    def load_laws(self) -> LocalReply:
+        """Read the owner's laws again; whole or not at all."""
+        reply = self._enforcement.load()
+        self._outcomes.touch()
+        return reply
+
+    def law(self, workflow: str) -> LocalReply:
+        """Describe a law in force, and where its run is."""
+        return self._enforcement.describe(workflow)
+
     def quit(self) -> None:
         """Ask the daemon to end, once whoever asked has had the answer."""
         threading.Timer(QUIT_AFTER_S, self._ended.set).start()
+
+    def _tell_opened(self, opened: database.Opened, begun: epochs.Begun) -> None:
+        """Say what was wrong with the database that was found."""
+        if begun.complaint is not None:
+            self._health.set("epoch", begun.complaint)
+        if begun.unwritable is not None:
+            self._health.set("signing", begun.unwritable)
+            self.journal.warning("nothing can be signed")
+        for fault in opened.mended:
+            self._health.set("schema", f"the database had what is not the appliance's, and it was removed: {fault}")
+            self._keeper.append(
+                "note",
+                {
+                    "event": "the database's schema was mended",
+                    "type": fault.entry.type,
+                    "name": fault.entry.name[:200],
+                    "table": fault.entry.table[:200],
+                    "sql_sha256": fault.sql_sha256,
+                },
+            )
 
     def _load_model(self, chosen: Settings) -> model.Model | None:
         try:
@@ -429,8 +491,16 @@ class Daemon:
         self.stop_now(reason, issuer)
 
     def _tick(self) -> None:
-        self._registry.tick()
+        self._enforcement.tick()
+        for change in self._registry.tick(self._permit):
+            event = f"{change.order.tool} is held back" if change.held else f"{change.order.tool} goes on"
+            self._keeper.append("note", {"event": event, "tool": change.order.tool}, {"why": change.held})
         self._custody.tick()
+
+    def _permit(self, order: ToolCall) -> str:
+        """Say why an order that still has an effect may not go on having it."""
+        locked = self._maintenance.text()
+        return f"locked for maintenance ({locked})" if locked else self._laws.permit(order)
 
     def _make_safe(self, reason: str) -> tuple[str, ...]:
         return self._registry.safe(reason).failed
@@ -488,6 +558,10 @@ def run(home: Home) -> int:
             pass
         daemon.stop()
     return 0
+
+
+def _new_salt() -> bytes:
+    return secrets.token_bytes(pin.SALT_BYTES)
 
 
 def _new_id() -> str:

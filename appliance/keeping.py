@@ -21,10 +21,11 @@ from typing import Final, Literal
 from pydantic import Field, ValidationError
 
 from appliance import __version__
+from appliance.agent import law_folder, law_sets
 from appliance.contracts.home import Home
 from appliance.contracts.record import Record
 from appliance.errors import StorageError, UsageError
-from appliance.storage import archive
+from appliance.storage import archive, database
 from appliance.storage.ownership import own
 
 MAX_BYTES: Final = 4 * 2**30
@@ -35,7 +36,11 @@ DATABASE: Final = "appliance.db"
 SETTINGS: Final = "appliance.toml"
 DEVICE_KEY: Final = "keys/device.key"
 ROTATIONS: Final = "keys/rotations.json"
-_MODES: Final = {DATABASE: 0o640, SETTINGS: 0o640, DEVICE_KEY: 0o600, ROTATIONS: 0o600}
+OWNER: Final = "keys/owner.pub"
+HANDED: Final = "keys/owner-handed-over.json"
+_MODES: Final = {
+    DATABASE: 0o640, SETTINGS: 0o640, DEVICE_KEY: 0o600, ROTATIONS: 0o600, OWNER: 0o644, HANDED: 0o644,
+}  # fmt: skip
 """What a backup may hold, and how it lies in the home. The enrolment is not in it: a restored device enrols again."""
 
 
@@ -72,6 +77,7 @@ def backup(home: Home, target: Path, now: datetime, *, with_key: bool = True) ->
         with tempfile.TemporaryDirectory(prefix=".backup-", dir=home.root) as folder:
             copied = archive.copy(home.database, Path(folder) / DATABASE)
             sources = {DATABASE: Path(folder) / DATABASE, SETTINGS: home.settings}
+            sources |= {name: home.root / name for name in (OWNER, HANDED)}
             if with_key:
                 sources |= {name: home.root / name for name in (DEVICE_KEY, ROTATIONS)}
             sources = {name: path for name, path in sources.items() if path.exists()}
@@ -116,8 +122,10 @@ def restore(home: Home, source: Path, now: datetime) -> Backup:
                 if (found.epoch, found.seq, found.head) != (contents.epoch, contents.seq, contents.head):
                     raise UsageError(f"{source}: the ledger in it does not end where its list says; use another backup")
                 archive.begin_epoch(unpacked / DATABASE, now)
+                _lay_out_laws(unpacked)
                 _set_aside(home, now)
-                for path in sorted(unpacked.rglob("*")):
+                # The database last: a device that has it and not yet its laws would do without them.
+                for path in sorted(unpacked.rglob("*"), key=lambda path: (path.name == DATABASE, path)):
                     if path.is_file():
                         place = home.root / path.relative_to(unpacked)
                         place.parent.mkdir(mode=0o700, exist_ok=True)
@@ -151,6 +159,17 @@ def reset(home: Home, *, keep_settings: bool = True) -> list[str]:
                 raise StorageError(f"{path} cannot be removed: {error.strerror}") from error
             removed.append(path.name)
     return removed
+
+
+def _lay_out_laws(folder: Path) -> None:
+    """Write the laws that were in force as files again: a backup has them in its database alone."""
+    db = database.open_database(folder / DATABASE).db
+    try:
+        files = law_sets.files_of(db)
+    finally:
+        db.close()
+    if files:
+        law_folder.replace(folder, files)
 
 
 def _set_aside(home: Home, now: datetime) -> None:

@@ -90,6 +90,14 @@ class PrivacySettings(Record):
     without anybody's words), `words` (everything)."""
 
 
+class PeopleSettings(Record):
+    """Who counts as what at the device."""
+
+    unnamed: Literal["operator", "viewer"] = "operator"
+    """Whoever asks at the device without a PIN: an `operator` asks for acts, a `viewer` looks and asks for nothing. The
+    emergency stop needs no PIN either way."""
+
+
 class Settings(Record):
     """Everything that an owner may set, by section of the file."""
 
@@ -100,6 +108,7 @@ class Settings(Record):
     storage: StorageSettings = StorageSettings()
     ledger: LedgerSettings = LedgerSettings()
     privacy: PrivacySettings = PrivacySettings()
+    people: PeopleSettings = PeopleSettings()
     site: Site = Field(default_factory=Site.demonstration)
     """What exists at this place; a section here replaces the demonstration house as a whole."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 import sqlite3
 import sys
@@ -17,13 +18,16 @@ from pathlib import Path
 from typing import Final
 
 import click
+from pydantic import BaseModel
 
 from appliance import cli, errors, settings
 from appliance.agent import record_reference, wire_reference
-from appliance.cli import asking
+from appliance.cli import outcomes
 from appliance.contracts import local
 from appliance.ledger import reference as ledger_reference
 from appliance.policy import lifecycle, rules
+from appliance.policy.workflow import check, grammar, language, rulesbeside, script
+from appliance.policy.workflow import faults as workflow_faults
 from appliance.settingsfile import template
 from appliance.storage import migrations
 from appliance.tools import reference as tools
@@ -73,12 +77,12 @@ def errors_page() -> str:
         for name, kind in vars(errors).items()
         if isinstance(kind, type) and issubclass(kind, errors.ApplianceError) and "exit_code" in vars(kind)
     ]
-    outcomes = [f"| {code} | a request that is `{status}` | |" for status, code in asking.EXIT.items()]
+    of_requests = [f"| {code} | a request that is `{status}` | |" for status, code in outcomes.EXIT.items()]
     return (
         f"# Errors and exit codes\n\n{STAMP}\n"
         "A refusal is a value and a normal day; an error is something that a person should look at. Its message says\n"
         f"what is wrong, where, and what to do.\n\n```text\n{tree}\n```\n\n"
-        "| exit code | of | meaning |\n|---:|---|---|\n" + "\n".join([*outcomes, *faults])
+        "| exit code | of | meaning |\n|---:|---|---|\n" + "\n".join([*of_requests, *faults])
         + "\n| 130 | Ctrl-C | |\n"
     )  # fmt: skip
 
@@ -151,6 +155,37 @@ def policy_page() -> str:
     )
 
 
+def workflow_page() -> str:
+    """Every key of a file of laws, the operators of guards, and what the validator looks for."""
+    about = "How to write one: [write a workflow](../how-to/write-a-workflow.md)."
+    editors = "For editors: [workflow.schema.json](workflow.schema.json)."
+    parts = [f"# Workflow files\n\n{STAMP}\n{about} {editors}\n"]
+    for record in (language.Workflow, language.Measure, language.Event, language.State, language.Grant, language.Arrow,
+                   language.Approval, language.Cap, language.Deadline, language.Interrupt, language.Part,
+                   rulesbeside.Rule, rulesbeside.Quiet, rulesbeside.Limit, rulesbeside.Exclusive,
+                   rulesbeside.Confirmation, script.Script, script.Deed, script.Restart):  # fmt: skip
+        parts += [f"## `{record.__name__}`\n", f"{_first(record)}\n", *_keys(record), ""]
+    written = (grammar.__doc__ or "").split("\n\n")[1]
+    operators = ", ".join(f"`{operator}`" for operator in grammar.OPERATORS)
+    parts += ["## Guards\n", f"Operators: {operators}; joined with `and`, `or`, `not`.\n", f"```text\n{written}\n```\n"]
+    parts += ["## What the validator looks for\n", "| finding | |\n|---|---|"]
+    parts += ["| `{}` | {} |".format(*check.described(one)) for one in check.CHECKS]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _keys(record: type[BaseModel]) -> Iterator[str]:
+    yield "| key | | |\n|---|---|---|"
+    for name, field in record.model_fields.items():
+        needed = "required" if field.is_required() else ""
+        about = " ".join((field.description or "").split())
+        yield f"| `{field.alias or name}` | {needed} | {about} |"
+
+
+def workflow_schema() -> str:
+    """The JSON Schema of a file of laws."""
+    return json.dumps(workflow_faults.schema(), indent=2, ensure_ascii=False) + "\n"
+
+
 def local_protocol_page() -> str:
     """Requests and replies over the Unix socket."""
     union = typing.get_args(typing.get_args(local.LocalRequest)[0])
@@ -206,6 +241,8 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "reference/schema.md": schema_page,
     "reference/lifecycle.md": lifecycle_page,
     "reference/policy.md": policy_page,
+    "reference/workflow.md": workflow_page,
+    "reference/workflow.schema.json": workflow_schema,
     "reference/local-protocol.md": local_protocol_page,
     "reference/tools.md": tools.page,
     "reference/ledger-record.md": lambda: record_reference.page(STAMP),

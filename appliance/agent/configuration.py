@@ -11,6 +11,7 @@ from typing import Final
 
 from appliance.contracts.audit import AuditRecord, Moment
 from appliance.contracts.decision import Configuration, Configured
+from appliance.contracts.record import JsonObject
 from appliance.storage import audit
 from appliance.storage.database import Database
 
@@ -20,12 +21,24 @@ configuration with it; at 9 kB it costs about two bytes a record."""
 
 
 class InForce:
-    """The configuration of this run."""
+    """The configuration of this start; laws may change within it."""
 
     def __init__(self, configuration: Configuration) -> None:
+        self._written: int | None = None
+        self._configuration = configuration
+        self.replace(configuration)
+
+    def with_laws(self, laws: tuple[JsonObject, ...]) -> None:
+        """Let decisions depend on *laws* from now on."""
+        if laws != self._configuration.laws:
+            self.replace(self._configuration.model_copy(update={"laws": laws}))
+
+    def replace(self, configuration: Configuration) -> None:
+        """Let decisions depend on *configuration* from now on."""
+        self._configuration = configuration
         self._digest = configuration.digest()
         self._record = Configured(digest=self._digest, configuration=configuration).to_json()
-        self._written: int | None = None
+        self._written = None
 
     def cite(self, db: Database, moment: Moment) -> str:
         """Return the digest that a decision cites; writes the record first where none is near.

@@ -6,18 +6,17 @@ Does not cover: where the guards' values come from, and acting; `turn` does both
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from appliance.agent.plan import Deed, Plan
 from appliance.agent.reading import Catalogue
 from appliance.contracts.decision import ComesTo, Guards
 from appliance.contracts.manifest import Thresholds
 from appliance.contracts.record import Record
 from appliance.contracts.request import Origin
-from appliance.contracts.toolcall import GroundedCall
 from appliance.contracts.verdict import Approve, Confirm, Deny
 from appliance.policy import rules
-from appliance.policy.rules import Judgement, Laws, PolicySettings, Situation
+from appliance.policy.answers import Answer, Wanted
+from appliance.policy.rules import Judgement, PolicySettings, Situation
+from appliance.policy.workflow.gate import Gate
 
 
 class Decision(Record):
@@ -31,6 +30,8 @@ class Decision(Record):
     """One sentence for the person who asked."""
 
     code: str = ""
+    wanted: tuple[Wanted, ...] = ()
+    """Approvals that are waited for."""
 
     def of(self, comes_to: ComesTo, reason: str, code: str) -> Decision:
         """Return the same, come to something else."""
@@ -45,47 +46,54 @@ class Judge:
         catalogue: Catalogue,
         thresholds: Thresholds,
         settings: PolicySettings,
-        laws: Sequence[Laws] = (),
     ) -> None:
         self._catalogue = catalogue
         self._act_at = thresholds.act if settings.act_at is None else settings.act_at
         self._refuse_below = thresholds.confirm if settings.refuse_below is None else settings.refuse_below
         self._settings = settings
-        self._laws = laws
 
-    def decide(self, plan: Plan, origin: Origin, guards: Guards) -> Decision:
-        """Say what *plan* comes to while the device is as *guards* say."""
+    def decide(self, plan: Plan, origin: Origin, guards: Guards, gate: Gate) -> Decision:
+        """Say what *plan* comes to while the device is as *guards* say, and the laws as *gate* has them."""
         if plan.refusal is not None:
             why = plan.refusal
             return Decision(comes_to="refuse", plan=plan, guards=guards, reason=why.reason, code=why.code)
         if plan.question is not None:
             return Decision(comes_to="ask", plan=plan, guards=guards, reason=plan.question.text, code="missing")
-        deeds = tuple(Deed(call=call, judgement=self._judged(plan, call, origin, guards)) for call in plan.calls)
+        judged = [self.judge(plan, n, origin, guards, gate) for n in range(len(plan.calls))]
+        deeds = tuple(Deed(call=call, judgement=one) for call, (one, _) in zip(plan.calls, judged, strict=True))
+        wanted = tuple(want for _, answer in judged for want in answer.wanted)
         verdicts = [deed.judgement.verdict for deed in deeds]
-        decision = Decision(comes_to="act", plan=plan, guards=guards, deeds=deeds)
+        decision = Decision(comes_to="act", plan=plan, guards=guards, deeds=deeds, wanted=wanted)
         for verdict in verdicts:
             if isinstance(verdict, Deny):
                 # One call denied, none made: half of what was asked is not what was asked.
                 return decision.of("refuse", verdict.reason, verdict.rule)
         for verdict in verdicts:
-            if isinstance(verdict, Confirm | Approve):
+            if isinstance(verdict, Approve):
+                return decision.of("approve", verdict.question, verdict.rule)
+        for verdict in verdicts:
+            if isinstance(verdict, Confirm):
                 return decision.of("confirm", verdict.question, verdict.rule)
         return decision if guards.permitted else stopped(decision)
 
-    def _judged(self, plan: Plan, call: GroundedCall, origin: Origin, guards: Guards) -> Judgement:
+    def judge(self, plan: Plan, n: int, origin: Origin, guards: Guards, gate: Gate) -> tuple[Judgement, Answer]:
+        """Judge call number *n* of *plan*, after those before it."""
+        call = plan.calls[n]
         spec = self._catalogue.spec(call.tool)
         assert spec is not None  # grounding refuses unknown tools
         situation = Situation(
             locked=guards.locked,
             recordable=guards.recordable,
             confirmed=guards.confirmed,
+            maintenance=guards.maintenance,
             by_model=plan.by_model,
             doubtful=plan.doubtful,
             act_at=self._act_at,
             refuse_below=self._refuse_below,
             tools=tuple(s.name for s in self._catalogue.specs()),
         )
-        return rules.judge(call, spec, origin, situation, self._settings, self._laws)
+        answer = gate.ask(n, call, spec)
+        return rules.judge(call, spec, origin, situation, self._settings, answer), answer
 
 
 def stopped(decision: Decision) -> Decision:

@@ -23,6 +23,8 @@ class Emergency:
         self._make_safe = make_safe
         self._release = release
         self._locked = latch.exists()
+        self.stops_n = 0
+        """Stops of this start so far, also those that are released again."""
 
     def is_locked(self) -> bool:
         """Return whether the emergency stop is latched."""
@@ -35,6 +37,7 @@ class Emergency:
             Outputs that could not be written, each with the reason.
         """
         self._locked = True
+        self.stops_n += 1
         refused = self._make_safe(reason)
         data = json.dumps({"reason": reason, "at": at.isoformat()}).encode()
         try:

@@ -7,34 +7,50 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Final, Protocol, assert_never
 
+from appliance.agent import controls, enrolling, least_roles
+from appliance.agent.controls import Controls
+from appliance.agent.enrolling import Enrolling
 from appliance.agent.outcomes import Outcomes
+from appliance.agent.people import Asking, People
 from appliance.contracts.clock import Clock
+from appliance.contracts.known import Known
 from appliance.contracts.local import (
     CallTool,
+    ChangePin,
     Checkpoint,
+    DescribeLaw,
+    EnrolPerson,
+    GiveApproval,
     Hello,
+    ListPeople,
+    LoadLaws,
     LocalReply,
     LocalRequest,
     Outcome,
     Quit,
     Release,
+    RemovePerson,
     Reply,
     Resolve,
     RotateKey,
     Say,
+    SayEvent,
+    SetMaintenance,
     Status,
     Stop,
     UndoLast,
     Watch,
 )
-from appliance.contracts.record import JsonObject
+from appliance.contracts.people import PersonRole
 from appliance.contracts.request import (
-    MAX_TEXT_CHARS,
     Answer,
+    Approve,
     Ask,
     Body,
     Call,
     Confirmed,
+    Event,
+    Maintenance,
     Origin,
     OriginKind,
     Request,
@@ -54,42 +70,15 @@ from appliance.storage import inbox
 from appliance.storage.database import Database
 from appliance.storage.redaction import wordless_request
 
+_Unsigned = Hello | Status | Watch | ListPeople | DescribeLaw | Stop | Checkpoint
+_Submitted = Say | CallTool | Reply | UndoLast | SayEvent | GiveApproval | SetMaintenance
+_Signed = _Submitted | LoadLaws | Enrolling | Release | Resolve | RotateKey | Quit | RetainingRequest
+
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 WATCH_LOOK_S: Final = 1.0
 WATCH_BEAT_S: Final = 10.0
 """A watcher hears at least this often, so that a dead daemon is noticed."""
-
-
-class Controls(Protocol):
-    """What the daemon lets a local client do beside asking."""
-
-    def status(self) -> JsonObject:
-        """Return what the console shows at a glance."""
-
-    def stop_now(self, reason: str, peer: str) -> tuple[str, ...]:
-        """Emergency stop; returns the outputs that could not be written."""
-
-    def storage_failed(self, error: StorageError) -> None:
-        """Take note that something could not be written."""
-
-    def release(self, peer: str) -> bool:
-        """Let go of the latch."""
-
-    def resolve(self, request_id: str, happened: bool, note: str, peer: str) -> bool:  # noqa: FBT001 -- a fact
-        """Record what became of an indeterminate act."""
-
-    def checkpoint(self) -> str | None:
-        """Sign how far the ledger is, now; None when that cannot be done."""
-
-    def rotate_key(self, reason: str, compromised: bool, peer: str) -> JsonObject:  # noqa: FBT001 -- a fact
-        """Give the device a new key; returns the old one's id and the new one's."""
-
-    def retain(self, request: RetainingRequest, peer: str) -> LocalReply:
-        """Hold, release, redact or prune records of the ledger."""
-
-    def quit(self) -> None:
-        """End the daemon in good order."""
 
 
 class Peer(Protocol):
@@ -116,95 +105,124 @@ class FrontDoor:
         clock: Clock,
         new_id: Callable[[], str],
         wake: Callable[[], None],
+        people: People,
+        unnamed: PersonRole,
         request_expires_s: float,
     ) -> None:
+        """Keep what is handed in.
+
+        Args:
+            unnamed: the role of whoever gives no PIN.
+        """
         self._db = db
         self._outcomes = outcomes
         self._controls = controls
         self._clock = clock
         self._new_id = new_id
         self._wake = wake
+        self._people = people
+        self._unnamed = unnamed
         self._expires_s = request_expires_s
 
     def handle(self, request: LocalRequest, peer: Peer) -> LocalReply | Iterator[LocalReply | None]:
         """Answer one line of a client; a fault becomes an error reply."""
         who = f"uid:{peer.uid} pid:{peer.pid}"
         try:
-            return self._handle(request, who)
+            if not isinstance(request, Known):
+                return self._handle(request, who)
+            asking = enrolling.signer(self._people, request, uid=peer.uid, peer=who)
+            if isinstance(asking, LocalReply):
+                return asking
+            if why := least_roles.against(request.op, self._role(asking), has_admin=self._people.has_admin()):
+                return LocalReply(ok=False, error="not_allowed", message=why)
+            return self._handle_known(request, asking)
         except StorageError as error:
             self._controls.storage_failed(error)
             return LocalReply(ok=False, error="storage", message=str(error))
         except ApplianceError as error:
             return LocalReply(ok=False, error="failed", message=str(error))
 
-    def _handle(self, request: LocalRequest, who: str) -> LocalReply | Iterator[LocalReply | None]:
+    def _handle(self, request: _Unsigned, who: str) -> LocalReply | Iterator[LocalReply | None]:
         match request:
             case Hello() | Status():
                 return LocalReply(ok=True, result=self._controls.status())
-            case Say():
-                return self._submit(Ask(text=request.text), who, request.request_id, request.wait_s, yes=request.yes)
-            case CallTool():
-                call = Call(call=ToolCall(tool=request.tool, literals=request.arguments))
-                return self._submit(call, who, request.request_id, request.wait_s, yes=request.yes)
-            case Reply(op="confirm"):
-                of = RequestId(request.request_id)
-                return self._submit(
-                    Confirmed(of=of, yes=request.yes, edits=request.edits), who, None, request.wait_s, about=of
-                )
-            case Reply():
-                of = RequestId(request.request_id)
-                return self._submit(Answer(of=of, text=request.text), who, None, request.wait_s, about=of)
-            case UndoLast():
-                return self._submit(Undo(), who, None, request.wait_s)
             case Watch():
                 return self._watch()
-            case Stop() | Release() | Resolve() | Checkpoint() | RotateKey() | Quit():
-                return self._control(request, who)
-            case HoldRecords() | ReleaseHold() | RedactRecords() | PruneRecords():
-                return self._controls.retain(request, who)
+            case ListPeople():
+                return enrolling.everybody(self._people, self._unnamed)
+            case DescribeLaw():
+                return self._controls.law(request.workflow)
+            case Stop() | Checkpoint():
+                return controls.control(self._controls, request, who)
             case _ as never:
                 assert_never(never)
 
-    def _control(self, request: Stop | Release | Resolve | Checkpoint | RotateKey | Quit, who: str) -> LocalReply:
+    def _handle_known(self, request: _Signed, asking: Asking) -> LocalReply:
         match request:
-            case Stop():
-                refused = self._controls.stop_now(request.reason[:MAX_TEXT_CHARS], who)
-                if refused:
-                    return LocalReply(ok=True, message=f"Stopped, but NOT everything is safe: {'; '.join(refused)}")
-                return LocalReply(ok=True, message="Stopped: every output is safe, and stays so until released.")
-            case Release():
-                released = self._controls.release(who)
-                return LocalReply(ok=True, message="Released." if released else "It was not stopped.")
-            case Resolve():
-                found = self._controls.resolve(request.request_id, request.happened, request.note, who)
-                if found:
-                    return LocalReply(ok=True, message="Recorded.")
-                return LocalReply(ok=False, error="not_allowed", message="Nothing indeterminate has that id.")
-            case Checkpoint():
-                note = self._controls.checkpoint()
-                if note is not None:
-                    return LocalReply(ok=True, result={"note": note})
-                message = "The ledger cannot be signed at present; `appliance status` says why."
-                return LocalReply(ok=False, error="storage", message=message)
-            case RotateKey():
-                return LocalReply(
-                    ok=True,
-                    message="The device has a new key.",
-                    result=self._controls.rotate_key(request.reason[:MAX_TEXT_CHARS], request.compromised, who),
-                )
-            case Quit():
-                self._controls.quit()
-                return LocalReply(ok=True, message="The daemon is ending.")
+            case Say():
+                return self._submit(Ask(text=request.text), asking, request.request_id, request.wait_s, yes=request.yes)
+            case CallTool():
+                call = Call(call=ToolCall(tool=request.tool, literals=request.arguments))
+                return self._submit(call, asking, request.request_id, request.wait_s, yes=request.yes)
+            case Reply(op="confirm"):
+                of = RequestId(request.request_id)
+                body = Confirmed(of=of, yes=request.yes, edits=request.edits)
+                return self._submit(body, asking, None, request.wait_s, about=of)
+            case Reply():
+                of = RequestId(request.request_id)
+                return self._submit(Answer(of=of, text=request.text), asking, None, request.wait_s, about=of)
+            case UndoLast():
+                return self._submit(Undo(), asking, None, request.wait_s)
+            case SayEvent():
+                event = Event(event=request.event, workflow=request.workflow)
+                return self._submit(event, asking, request.request_id, request.wait_s)
+            case GiveApproval():
+                return self._submit(Approve(of=request.of, yes=request.yes), asking, None, request.wait_s)
+            case SetMaintenance():
+                return self._submit(Maintenance(on=request.on, why=request.why), asking, None, request.wait_s)
+            case LoadLaws():
+                return self._controls.load_laws()
+            case Release() | Resolve() | RotateKey() | Quit():
+                return controls.control(self._controls, request, asking.told)
+            case HoldRecords() | ReleaseHold() | RedactRecords() | PruneRecords():
+                return self._controls.retain(request, asking.told)
+            case EnrolPerson() | RemovePerson() | ChangePin():
+                reply = enrolling.change(self._people, request, asking)
+                self._outcomes.touch()
+                return reply
             case _ as never:
                 assert_never(never)
+
+    def _role(self, asking: Asking) -> PersonRole:
+        return asking.person.role if asking.person else self._unnamed
+
+    def _origin(self, asking: Asking) -> Origin:
+        return Origin(
+            kind=OriginKind.OPERATOR,
+            peer=asking.peer,
+            role=self._role(asking),
+            person=asking.name,
+            expires_at=self._clock.now() + timedelta(seconds=self._expires_s),
+        )
 
     def _submit(
-        self, body: Body, who: str, wanted: str | None, wait_s: float, *, yes: bool = False, about: str | None = None
+        self,
+        body: Body,
+        asking: Asking,
+        wanted: str | None,
+        wait_s: float,
+        *,
+        yes: bool = False,
+        about: str | None = None,
     ) -> LocalReply:
-        now = self._clock.now()
         request_id = RequestId(f"local-{wanted}" if wanted else self._new_id())
-        origin = Origin(kind=OriginKind.OPERATOR, peer=who, expires_at=now + timedelta(seconds=self._expires_s))
-        request = Request(request_id=request_id, received_at=now, origin=origin, body=body, assume_yes=yes)
+        request = Request(
+            request_id=request_id,
+            received_at=self._clock.now(),
+            origin=self._origin(asking),
+            body=body,
+            assume_yes=yes,
+        )
         watched = about or request_id
         if about:
             self._outcomes.expect(about)
@@ -213,6 +231,9 @@ class FrontDoor:
         if not inbox.submit(self._db, request):
             before = inbox.find(self._db, request_id)
             asked = body.model_dump(mode="json")
+            if before is not None and before.origin.person != request.origin.person:
+                message = f"the id {wanted!r} was used by somebody else; every request has its own"
+                return LocalReply(ok=False, error="not_allowed", message=message)
             # Once the words are erased, only what was not words can be compared.
             if before is not None and before.body.model_dump(mode="json") not in (asked, wordless_request(asked)):
                 message = f"the id {wanted!r} was used for something else; every request has its own"

@@ -14,8 +14,10 @@ from appliance.contracts.audit import AuditRecord, Moment, RecordKind
 from appliance.contracts.decision import Approval, Asker, Facts, Latency
 from appliance.contracts.local import Outcome
 from appliance.contracts.record import JsonObject
-from appliance.contracts.request import Answer, Call, Confirmed, Origin, Request, RequestId
+from appliance.contracts.request import Answer, Approve, Call, Confirmed, Origin, Request, RequestId
 from appliance.contracts.toolcall import ToolCall
+from appliance.policy.workflow.gate import Gate
+from appliance.policy.workflow.run import Given, Reading
 
 
 class Heard(NamedTuple):
@@ -34,8 +36,26 @@ class Heard(NamedTuple):
     """What the record that this goes on from holds already."""
 
     approval: Approval | None = None
+    gate: Gate | None = None
+    """What the laws judged by."""
+
+    given: tuple[Given, ...] = ()
+    """Approvals so far."""
+
+    until: datetime | None = None
+    """When what waits lapses, where that is known already."""
+
+    since: Moment | None = None
+    """When it began to wait, where it waits on."""
+
     reading_ms: float = 0.0
     judging_ms: float = 0.0
+
+    @property
+    def is_too_late(self) -> bool:
+        """Whether the request waited in the inbox for longer than its sender meant it."""
+        expires_at = self.request.origin.expires_at
+        return expires_at is not None and self.now > expires_at
 
     def elapsed_ms(self) -> float:
         """Return how long it has been on its way."""
@@ -119,7 +139,7 @@ class Scribe:
             origin=asker(request.origin),
             asked_as=body.kind,
             received_at=request.received_at,
-            yes=body.yes if isinstance(body, Confirmed) else True,
+            yes=body.yes if isinstance(body, Confirmed | Approve) else True,
             edited=tuple(edits),
         )
         personal: JsonObject = {"text": body.text} if isinstance(body, Answer) else {"edits": edits} if edits else {}
@@ -180,6 +200,7 @@ class Scribe:
             "context": forms.Context(now=self._local(heard.now)),
             "configured": configured,
             "state": heard.state,
+            **_laws(heard),
             "asked": asked,
             "undoes": heard.undoes,
             "continues": heard.continues,
@@ -223,12 +244,39 @@ class Scribe:
         return tuple(results), {"calls": words}
 
 
+def _laws(heard: Heard) -> dict[str, Any]:
+    """Write every law as it stood: enough to judge the same again."""
+    gate = heard.gate
+    if gate is None or not (gate.placed or gate.barred):
+        return {}
+    workflows = tuple(
+        forms.Workflow(
+            name=one.law.name,
+            version=one.law.version,
+            digest=one.law.digest,
+            state="" if one.run is None else one.run.state,
+            run=None if one.run is None else one.run.model_dump(mode="json", exclude_defaults=True),
+            readings={name: _reading(reading) for name, reading in one.context.readings.items()},
+        )
+        for one in gate.placed
+    )
+    given = tuple(
+        forms.Given(of=one.of, person=one.who.person, role=one.who.role, at=one.at) for one in gate.asking.given
+    )
+    return {"workflows": workflows, "judged_at": gate.asking.now, "barred": gate.barred, "given": given}
+
+
+def _reading(reading: Reading) -> JsonObject:
+    return {"value": reading.value, "at": reading.at.model_dump(mode="json")}
+
+
 def asker(origin: Origin) -> Asker:
     """Write who proposed."""
     return Asker(
         kind=origin.kind,
         peer=origin.peer,
         role=origin.role,
+        person=origin.person,
         correlation=origin.correlation,
         expires_at=origin.expires_at,
     )

@@ -6,12 +6,16 @@ from collections.abc import Callable
 
 from pydantic import ConfigDict
 
+from appliance.contracts.audit import Moment
 from appliance.contracts.local import Outcome, RequestStatus
 from appliance.contracts.record import JsonObject, Record
 from appliance.contracts.request import RequestId
 from appliance.contracts.toolcall import GroundedCall, Proposal, Question, Refusal, ToolResult
 from appliance.contracts.toolspec import Parameter, ToolSpec
+from appliance.contracts.verdict import Deny, Verdict
+from appliance.policy.answers import Wanted
 from appliance.policy.rules import Judgement
+from appliance.policy.workflow.run import Given
 
 
 class Plan(Record):
@@ -43,6 +47,15 @@ class Kept(Record):
     seq: int = 0
     """Its record in the ledger."""
 
+    since: Moment | None = None
+    """When it began to wait."""
+
+    wanted: tuple[Wanted, ...] = ()
+    """Approvals that it waits for."""
+
+    given: tuple[Given, ...] = ()
+    """Those that it has."""
+
 
 class Deed(Record):
     """One call of a request, from verdict to result."""
@@ -64,6 +77,30 @@ class Versions(Record):
     bundle_sha256: str = ""
     runtime: str = ""
     bundle_version: str = ""
+
+
+def came_to(
+    request_id: RequestId, plan: Plan, deeds: tuple[Deed, ...], barred: Verdict | None, latency_ms: float
+) -> Outcome:
+    """Say what became of the calls of a request.
+
+    Args:
+        barred: why the calls that were not begun were not; None where all were, or one failed.
+    """
+    failed = next((d.result for d in deeds if d.result and d.result.status != "done"), None)
+    reason = failed.message if failed else " ".join(d.result.message for d in deeds if d.result)
+    if barred is not None:
+        why = barred.reason if isinstance(barred, Deny) else "the next call needs a yes of its own now."
+        reason = f"{reason} Then it stopped: {why}"
+    return outcome(
+        request_id,
+        "failed" if barred is not None else "done" if failed is None else failed.status,
+        plan=plan,
+        deeds=deeds,
+        reason=reason,
+        code="" if barred is None else barred.rule,
+        latency_ms=latency_ms,
+    )
 
 
 def is_personal(parameter: Parameter | None) -> bool:
@@ -115,6 +152,8 @@ def outcome(
 ) -> Outcome:
     """Say what became of a request."""
     asked = plan.question
+    verdicts = (deed.judgement.verdict for deed in deeds if status == "refused")
+    denied = next((verdict for verdict in verdicts if isinstance(verdict, Deny)), None)
     return Outcome(
         request_id=request_id,
         status=status,
@@ -123,6 +162,8 @@ def outcome(
         question=asked.text if asked and status == "asked" else "",
         choices=asked.choices if asked and status == "asked" else (),
         code=code,
+        allowed=denied.allowed if denied is not None else (),
+        remedy=denied.remedy if denied is not None else "",
         text=plan.text,
         latency_ms=round(latency_ms, 2),
     )

@@ -67,7 +67,7 @@ class Reader:
             case Ask(text=text):
                 return self.words(text, now)
             case Call(call=call):
-                return self.call(call, now, internal=origin.kind is OriginKind.TIMER)
+                return self.call(call, now, internal=origin.kind in {OriginKind.TIMER, OriginKind.SYSTEM})
             case Undo() if back is None:
                 reason = "There is nothing that can be taken back."
                 return Plan(refusal=Refusal(code=RefusalCode.NOTHING_TO_DO, reason=reason))
@@ -95,7 +95,7 @@ class Reader:
         )
 
     def call(self, call: ToolCall, now: datetime, *, internal: bool = False) -> Plan:
-        """Read a tool call that was proposed as one; *internal* lets timers and undo use what only they may."""
+        """Read a tool call that was proposed as one; *internal* lets timers, undo and laws use what only they may."""
         offered = internal or any(spec.name == call.tool for spec in self._catalogue.specs())
         return self._with(Plan(), call, "", now) if offered else _unknown(Plan(), call.tool)
 

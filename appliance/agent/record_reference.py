@@ -20,7 +20,8 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from appliance.contracts import audit as contract
-from appliance.contracts import decision, tree
+from appliance.contracts import decision, people, tree, workflow
+from appliance.contracts import forms as record_forms
 from appliance.contracts.audit import FORMAT, AuditRecord, Moment
 from appliance.contracts.decision import Facts
 from appliance.storage import audit, database
@@ -30,12 +31,14 @@ WORDS: Final = "call mum"
 
 _RECORDS: Final[tuple[type[Facts], ...]] = (
     decision.Decided, decision.Parked, decision.Refused, decision.Step, decision.Settled, decision.Closed,
-    decision.Answered, decision.InDoubt, decision.Resolved, decision.Configured,
+    decision.Answered, decision.InDoubt, decision.Resolved, workflow.Step, workflow.LawsRead, people.PersonFacts,
+    decision.Configured,
 )  # fmt: skip
 _PARTS: Final[tuple[type[Facts], ...]] = (
     decision.Asker, decision.Context, decision.Guards, decision.Workflow, decision.AskedCall, decision.ProposalFacts,
     decision.CallFacts, decision.Rule, decision.RuleVerdict, decision.QuestionFacts, decision.RefusalFacts,
-    decision.Approval, decision.Latency, decision.VersionFacts, decision.CallResult, decision.Configuration,
+    decision.Approval, decision.Given, decision.Latency, decision.VersionFacts, decision.CallResult,
+    decision.Configuration, workflow.Weighed, workflow.LawNamed,
 )  # fmt: skip
 
 
@@ -46,10 +49,10 @@ def page(stamp: str) -> str:
     parts += [*_table(decision.Decision), ""]
     parts.append("## Facts by kind\n\nThose of a decision come on top where it says so.\n")
     for form in _RECORDS:
-        parts += [f"### `{form.__name__}`\n", _about(form), *_table(form, without=_inherited(form)), ""]
+        parts += [f"### `{_name(form)}`\n", _about(form), *_table(form, without=_inherited(form)), ""]
     parts.append("## Parts\n")
     for form in _PARTS:
-        parts += [f"### `{form.__name__}`\n", f"{_first(form)}\n", *_table(form), ""]
+        parts += [f"### `{_name(form)}`\n", f"{_first(form)}\n", *_table(form), ""]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -125,7 +128,7 @@ def _kinds() -> Iterator[str]:
     yield "|---|---|---|"
     source = inspect.getsource(contract).partition("RecordKind = Literal[")[2].partition("\n]")[0]
     about = dict(re.findall(r'"(\w+)",(?:  # (.*))?', source))
-    forms = {kind: f"`{form.__name__}`" for kind, form in decision.FORMS.items()}
+    forms = {kind: f"`{_name(form)}`" for kind, form in record_forms.FORMS.items()}
     forms |= {
         "settled": "`Settled` after an act, `Refused` or `Closed` without one",
         "note": "`Answered` if it has `of`",
@@ -182,6 +185,11 @@ def _shown(default: Any) -> str:
     if isinstance(default, BaseModel):
         return "{}"
     return json.dumps(default)
+
+
+def _name(form: type[Facts]) -> str:
+    """Return the form's heading; two of them are steps, one of a request and one of a workflow's run."""
+    return "RunStep" if form is workflow.Step else form.__name__
 
 
 def _about(form: type[Facts]) -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from appliance.agent import ledger_facts
 from appliance.agent.ledger_facts import Heard, Scribe
 from appliance.agent.plan import Versions
-from appliance.contracts import decision
+from appliance.contracts import forms
 from appliance.contracts.audit import AuditRecord, Moment
 from appliance.contracts.decision import CallFacts, Decided, Resolved, Step
 from appliance.contracts.local import Outcome
@@ -115,7 +115,7 @@ def last_known(db: Database, request: Request) -> LastKnown:
     doubtful, decided = 0, None
     for row in audit.of_request(db, request.request_id):
         try:
-            facts = decision.read(row.kind, json.loads(row.body)["facts"])
+            facts = forms.read(row.kind, json.loads(row.body)["facts"])
         except ValueError:
             continue  # an older form; what it says is in the ledger, and the outcome is in doubt all the same
         if isinstance(facts, Decided):

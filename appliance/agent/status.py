@@ -30,6 +30,7 @@ class Glance:
         degraded: Callable[[], tuple[str, ...]],
         link: Callable[[], JsonObject],
         ledger: Callable[[], JsonObject],
+        laws: Callable[[], JsonObject],
     ) -> None:
         self._device = device
         self._versions = versions
@@ -43,6 +44,7 @@ class Glance:
         self._degraded = degraded
         self._link = link
         self._ledger = ledger
+        self._laws = laws
 
     def read(self) -> JsonObject:
         """Return the status as JSON."""
@@ -65,6 +67,7 @@ class Glance:
             "devices": self._devices(),
             "waiting": waiting,  # type: ignore[dict-item]
             "ledger": self._ledger(),
+            "laws": self._laws(),
             "indeterminate": inbox.indeterminate(self._db),  # type: ignore[dict-item]
             "link": {
                 **self._link(),

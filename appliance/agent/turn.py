@@ -13,22 +13,41 @@ from datetime import timedelta
 from typing import Final, Protocol, assert_never
 
 from appliance.agent import ledger_facts, recovery
+from appliance.agent.approving import still_wanted
 from appliance.agent.configuration import InForce
 from appliance.agent.deciding import Decision, Judge, stopped
+from appliance.agent.laws import Answered, Laws
 from appliance.agent.ledger_facts import Heard, Scribe
-from appliance.agent.plan import Deed, Kept, Plan, Versions, outcome
+from appliance.agent.maintenance import MaintenanceLock
+from appliance.agent.plan import Deed, Kept, Plan, Versions, came_to, outcome
 from appliance.agent.reading import Reader
+from appliance.agent.waiting import Away, Waiting, has_lapsed
 from appliance.contracts.audit import AuditRecord
 from appliance.contracts.clock import Clock
-from appliance.contracts.decision import Approval, Guards
+from appliance.contracts.decision import Guards
 from appliance.contracts.local import Outcome, RequestStatus
-from appliance.contracts.request import Answer, Ask, Call, Confirmed, OriginKind, Request, RequestId, Undo
+from appliance.contracts.request import (
+    Answer,
+    Approve,
+    Ask,
+    Call,
+    Confirmed,
+    Event,
+    Maintenance,
+    OriginKind,
+    Request,
+    RequestId,
+    Undo,
+)
 from appliance.contracts.toolcall import GroundedCall, ToolResult
 from appliance.contracts.toolspec import ToolSpec
+from appliance.contracts.verdict import Deny, Verdict
 from appliance.errors import DatabaseDamaged, StorageError
 from appliance.policy.lifecycle import Lifecycle, State
 from appliance.policy.rules import PolicySettings
-from appliance.storage import audit, inbox, outbox, undo
+from appliance.policy.workflow.gate import Asking, Gate
+from appliance.policy.workflow.people import still_good
+from appliance.storage import audit, inbox, outbox, people, undo
 from appliance.storage.database import Database
 
 SETTLE_RETRY_S: Final = 1.0
@@ -70,6 +89,8 @@ class Turn:
         db: Database,
         reader: Reader,
         judge: Judge,
+        laws: Laws,
+        maintenance: MaintenanceLock,
         registry: Registry,
         lifecycle: Lifecycle,
         guards: DeviceGuards,
@@ -84,6 +105,8 @@ class Turn:
         self._db = db
         self._reader = reader
         self._judge = judge
+        self._laws = laws
+        self._maintenance = maintenance
         self._registry = registry
         self._lifecycle = lifecycle
         self._guards = guards
@@ -94,6 +117,7 @@ class Turn:
         self._new_id = new_id
         self._reports = reports
         self._scribe = Scribe(clock.moment, versions, registry.spec, reader.local)
+        self._waiting = Waiting(db, reader, clock, self._scribe)
         self._step = step  # told the name of every boundary: for traces, and for tests that cut the power there
 
     def handle(self, request: Request) -> Outcome:
@@ -107,24 +131,32 @@ class Turn:
         self._lifecycle.fire("hear")
         try:
             match request.body:
-                case Confirmed() as body:
-                    return self._confirmed(heard, body)
-                case Answer() as body:
-                    return self._answered(heard, body)
+                case Confirmed() | Answer() | Event() | Approve() | Maintenance() if heard.is_too_late:
+                    return self._turn_away(heard, "It expired before the device came to it.", "expired")
                 case Ask() | Call() | Undo() as body:
                     return self._asked(heard, body)
+                case Event() | Maintenance() as body:
+                    return self._told(heard, body)
+                case Approve() as body if self._laws.awaits(body.of):
+                    return self._told(heard, body)
+                case Confirmed() | Answer() | Approve() as body:
+                    found = self._waiting.word(heard, body)
+                    if isinstance(found, Away):
+                        return self._turn_away(found.heard, found.reason, found.code)
+                    # Judged anew: what was allowed when the question was put may not be now.
+                    return self._decide(found.heard, found.plan)
                 case _ as never:
                     assert_never(never)
         except StorageError:
-            self._lifecycle.fire("refuse")
+            self._come_to_rest()
             raise
 
     def lapse(self) -> list[Outcome]:
         """Close what has waited too long for a person."""
         closed = []
         for parked in inbox.waiting(self._db):
-            if self._clock.now() >= parked.expires_at:
-                kept = Kept.model_validate(parked.waits_for, strict=False)
+            kept = Kept.model_validate(parked.waits_for, strict=False)
+            if has_lapsed(kept, parked.expires_at, self._clock.moment()):
                 heard = self._heard(parked.request)._replace(continues=kept.seq, known=kept.plan)
                 closed.append(self._close(heard, "Nobody answered in time; nothing was done.", "expired"))
         waited = self._lifecycle.state in {State.ASKING, State.CONFIRMING}
@@ -140,15 +172,19 @@ class Turn:
             said = outcome(request.request_id, "indeterminate", plan=Plan(), reason=reason, code="fault")
             with self._db.atomic():
                 audit.append(self._db, self._scribe.in_doubt(request, known.decided, known.doubtful, said))
+                self._laws.doubt(request)
                 self._report(request, (), said)
                 inbox.done(self._db, request.request_id, said.model_dump(mode="json"))
         else:
             said = self._close(self._heard(request), reason, "fault")
+        self._come_to_rest()
+        return said
+
+    def _come_to_rest(self) -> None:
         if self._lifecycle.state is State.DECIDING:
             self._lifecycle.fire("refuse")
         elif self._lifecycle.state is State.ACTING:
             self._lifecycle.fire("settle")
-        return said
 
     def _heard(self, request: Request) -> Heard:
         return Heard(request, self._lifecycle.state.value, self._clock.now(), time.perf_counter())
@@ -167,15 +203,11 @@ class Turn:
     def _decide(self, heard: Heard, plan: Plan) -> Outcome:
         self._step("read")
         begun = time.perf_counter()
-        at_device = heard.request.origin.kind is OriginKind.OPERATOR
-        guards = Guards(
-            locked=self._guards.is_locked(),
-            recordable=self._guards.is_recordable(),
-            confirmed=plan.confirmed or (heard.request.assume_yes and at_device),
-            permitted=True,  # until the lifecycle says otherwise
-        )
-        decision = self._judge.decide(plan, heard.request.origin, guards)
-        heard = heard._replace(judging_ms=_elapsed_ms(begun))
+        self._laws.look()
+        guards = self._guarded(heard, plan)
+        gate = self._gate(heard, guards)
+        decision = self._judge.decide(plan, heard.request.origin, guards, gate)
+        heard = heard._replace(gate=gate, judging_ms=_elapsed_ms(begun))
         match decision.comes_to:
             case "refuse":
                 return self._refuse(heard, decision)
@@ -183,6 +215,8 @@ class Turn:
                 return self._park(heard, decision, "answer", self._settings.answer_expires_s)
             case "confirm":
                 return self._park(heard, decision, "confirm", self._settings.confirm_expires_s)
+            case "approve":
+                return self._park(heard, decision, "approve", min(want.within_s for want in decision.wanted))
             case "act" if not self._lifecycle.fire("permit"):
                 return self._refuse(heard, stopped(decision))
             case "act":
@@ -196,44 +230,73 @@ class Turn:
             record = self._scribe.decided(heard, decision, self._cite())
             decided = audit.append(self._db, record)
             inbox.take(self._db, request.request_id)
+            self._laws.begin(request, 0, deeds[0].call)
         self._step("decided")  # committed: from here on the act may have happened
         told = 0
+        unended: int | None = None
+        barred: Verdict | None = None
         for n, deed in enumerate(deeds):
             begun = time.perf_counter()
             result = self._registry.perform(deed.call)
             self._step("performed")
             done = {"result": result, "state": result.status, "took_ms": _elapsed_ms(begun)}
             deeds = (*deeds[:n], deed.model_copy(update=done), *deeds[n + 1 :])
-            if result.status != "done":
-                # What was to follow was said in the belief that this would succeed.
-                deeds = (*deeds[: n + 1], *(d.model_copy(update={"state": "skipped"}) for d in deeds[n + 1 :]))
+            if result.status != "done" or n + 1 == len(deeds):
+                unended = n
                 break
-            if n + 1 < len(deeds):
-                audit.append(self._db, self._scribe.step(heard, decided, deeds, n))
-                told = n + 1
-                self._step("stepped")
-        failed = next((d.result for d in deeds if d.result and d.result.status != "done"), None)
-        said = outcome(
-            request.request_id,
-            "done" if failed is None else failed.status,
-            plan=decision.plan,
-            deeds=deeds,
-            reason=failed.message if failed else " ".join(d.result.message for d in deeds if d.result),
-            latency_ms=heard.elapsed_ms(),
-        )
+            try:
+                barred = self._go_on(heard, decision, decided, deeds, n)
+            except StorageError as error:
+                # What was done gets its outcome; what was to follow is not begun without a record.
+                self._guards.storage_failed(error)
+                unended, barred = n, Deny(rule="recordable", reason=f"it could not be recorded ({error}).")
+            if barred is not None:
+                break
+            told = n + 1
+            self._step("stepped")
+        # What was to follow was said in the belief that this would succeed, and would be allowed after it.
+        deeds = tuple(d.model_copy(update={"state": "skipped"}) if d.state == "planned" else d for d in deeds)
+        said = came_to(request.request_id, decision.plan, deeds, barred, heard.elapsed_ms())
         record = self._scribe.settled(heard, decided, deeds, said, range(told, len(deeds)))
-        self._settle(request, record, decision.plan, deeds, said)
+        self._settle(request, record, decision.plan, deeds, said, unended)
         self._step("settled")
         self._lifecycle.fire("settle")
         return said
 
+    def _go_on(self, heard: Heard, decision: Decision, decided: int, deeds: tuple[Deed, ...], n: int) -> Verdict | None:
+        """End call *n* and begin the next one, unless what came of it, or time, forbids that now."""
+        request = heard.request
+        with self._db.atomic():
+            result = deeds[n].result
+            assert result is not None  # it was performed just now
+            self._laws.end(request, n, deeds[n].call, result.status)
+            self._laws.look()
+            guards = self._guarded(heard, decision.plan)
+            gate = self._gate(heard, guards)
+            judged, _ = self._judge.judge(decision.plan, n + 1, request.origin, guards, gate)
+            if judged.verdict.verdict != "allow":
+                return judged.verdict
+            audit.append(self._db, self._scribe.step(heard, decided, deeds, n))
+            self._laws.begin(request, n + 1, deeds[n + 1].call)
+        return None
+
     def _settle(
-        self, request: Request, record: AuditRecord, plan: Plan, deeds: tuple[Deed, ...], said: Outcome
+        self,
+        request: Request,
+        record: AuditRecord,
+        plan: Plan,
+        deeds: tuple[Deed, ...],
+        said: Outcome,
+        unended: int | None,
     ) -> None:
         while True:
             try:
                 with self._db.atomic():
                     audit.append(self._db, record)
+                    if unended is not None:
+                        result = deeds[unended].result
+                        came_to = "indeterminate" if result is None else result.status
+                        self._laws.end(request, unended, deeds[unended].call, came_to)
                     self._report(request, deeds, said)
                     self._keep_undo(request, plan, deeds)
                     inbox.done(self._db, request.request_id, said.model_dump(mode="json"))
@@ -260,6 +323,7 @@ class Turn:
         said = self._said(heard, decision, "refused")
         with self._db.atomic():
             audit.append(self._db, self._scribe.refused(heard, decision, self._cite(), said))
+            self._laws.deny(heard.request)
             self._report(heard.request, decision.deeds, said)
             inbox.done(self._db, heard.request.request_id, said.model_dump(mode="json"))
         self._step("refused")
@@ -267,65 +331,78 @@ class Turn:
         return said
 
     def _park(self, heard: Heard, decision: Decision, waits: str, expires_s: float) -> Outcome:
-        said = self._said(heard, decision, "waiting" if waits == "confirm" else "asked")
+        said = self._said(heard, decision, "asked" if waits == "answer" else "waiting")
+        if waits == "approve":
+            said = said.model_copy(update={"approval": still_wanted(decision.wanted, heard.given)})
         request_id = heard.request.request_id
         with self._db.atomic():
-            until = self._clock.now() + timedelta(seconds=expires_s)
+            # What has waited for one approval waits for the next no longer than for both.
+            since = heard.since or self._clock.moment()
+            until = heard.until or since.at + timedelta(seconds=expires_s)
             seq = audit.append(self._db, self._scribe.parked(heard, decision, self._cite(), said, until))
             self._report(heard.request, decision.deeds, said)
-            kept = Kept(waits_for=waits, plan=decision.plan, outcome=said, seq=seq)
+            kept = Kept(
+                waits_for=waits,
+                plan=decision.plan,
+                outcome=said,
+                seq=seq,
+                since=since,
+                wanted=decision.wanted,
+                given=heard.given,
+            )
             inbox.park(self._db, request_id, kept.model_dump(mode="json"), until)
         self._step("parked")
-        self._lifecycle.fire("hold" if waits == "confirm" else "ask")
+        self._lifecycle.fire("ask" if waits == "answer" else "hold")
         return said
 
-    def _confirmed(self, heard: Heard, body: Confirmed) -> Outcome:
-        kept, parked = self._kept(body.of, "confirm")
-        if kept is None or parked is None:
-            return self._turn_away(heard, "Nothing waits for that confirmation.", "not_waiting")
-        if heard.request.origin.kind is not OriginKind.OPERATOR:
-            return self._turn_away(heard, "Only a person at the device confirms.", "roles")
-        onward = self._answered_by(heard, kept, parked)
-        if not body.yes:
-            return self._turn_away(onward, "Declined.", "declined")
-        plan = self._reader.edited(kept.plan, body.edits, heard.now)
-        # Judged anew: what was allowed when the question was put may not be now.
-        return self._decide(onward, plan.model_copy(update={"confirmed": True}))
-
-    def _answered(self, heard: Heard, body: Answer) -> Outcome:
-        kept, parked = self._kept(body.of, "answer")
-        if kept is None or parked is None:
-            return self._turn_away(heard, "Nothing waits for that answer.", "not_waiting")
-        begun = time.perf_counter()
-        plan = self._reader.answered(kept.plan, body.text, heard.now)
-        took_ms = _elapsed_ms(begun)
-        return self._decide(self._answered_by(heard, kept, parked)._replace(reading_ms=took_ms), plan)
-
-    def _answered_by(self, heard: Heard, kept: Kept, parked: Request) -> Heard:
-        """Close the row that carried a person's word; return the request it speaks of, on its way again."""
+    def _told(self, heard: Heard, body: Event | Approve | Maintenance) -> Outcome:
+        """Carry what is said to a workflow, or to the device about itself; no tool acts by it."""
         request = heard.request
-        plan = Plan(text=request.body.text if isinstance(request.body, Answer) else "")
-        said = outcome(request.request_id, "done", plan=plan, reason=f"answers {parked.request_id}")
+        self._laws.look()
         with self._db.atomic():
-            note = audit.append(self._db, self._scribe.answered(request, parked.request_id))
+            answered = self._tell(request, body)
+            said = outcome(
+                request.request_id,
+                "done" if answered.done else "refused",
+                plan=heard.known,
+                reason=answered.reason,
+                code=answered.code,
+                latency_ms=heard.elapsed_ms(),
+            )
+            audit.append(self._db, self._scribe.closed(heard, said))
+            self._report(request, (), said)
             inbox.done(self._db, request.request_id, said.model_dump(mode="json"))
-        approval = Approval(
-            request_id=request.request_id,
-            note=note,
-            origin=ledger_facts.asker(request.origin),
-            at=request.received_at,
-            asked_as=request.body.kind,
-            yes=request.body.yes if isinstance(request.body, Confirmed) else True,
-            edited=tuple(request.body.edits) if isinstance(request.body, Confirmed) else (),
-        )
-        return heard._replace(request=parked, continues=kept.seq, known=kept.plan, approval=approval)
+        self._step("told")
+        self._lifecycle.fire("refuse")
+        return said
 
-    def _kept(self, of: RequestId, waits: str) -> tuple[Kept | None, Request | None]:
-        row = inbox.parked(self._db, of)
-        if row is None or self._clock.now() >= row.expires_at:
-            return None, None
-        kept = Kept.model_validate(row.waits_for, strict=False)
-        return (kept, row.request) if kept.waits_for == waits else (None, None)
+    def _tell(self, request: Request, body: Event | Approve | Maintenance) -> Answered:
+        match body:
+            case Event():
+                return self._laws.say(request, body.event, body.workflow)
+            case Approve():
+                return self._laws.approve(request, body.of, yes=body.yes)
+            case Maintenance():
+                return self._maintenance.set(request, on=body.on, why=body.why)
+
+    def _guarded(self, heard: Heard, plan: Plan) -> Guards:
+        request = heard.request
+        at_device = request.origin.kind is OriginKind.OPERATOR
+        return Guards(
+            locked=self._guards.is_locked(),
+            recordable=self._guards.is_recordable(),
+            confirmed=plan.confirmed or (request.assume_yes and at_device),
+            maintenance=self._maintenance.text(),
+            permitted=True,  # until the lifecycle says otherwise
+        )
+
+    def _gate(self, heard: Heard, guards: Guards) -> Gate:
+        request = heard.request
+        # Asked each time: somebody may have been removed since, and approved nothing then.
+        given = still_good(heard.given, people.roles(self._db)) if heard.given else ()
+        return self._laws.gate(
+            Asking(request.request_id, self._clock.moment(), request.origin, guards.confirmed, given)
+        )
 
     def _turn_away(self, heard: Heard, reason: str, code: str) -> Outcome:
         """Close a request that needs no decision, in its turn."""
@@ -340,6 +417,7 @@ class Turn:
         said = outcome(request.request_id, "refused", plan=heard.known, reason=reason, code=code, latency_ms=took_ms)
         with self._db.atomic():
             audit.append(self._db, self._scribe.closed(heard, said))
+            self._laws.deny(request)
             self._report(request, (), said)
             inbox.done(self._db, request.request_id, said.model_dump(mode="json"))
         return said

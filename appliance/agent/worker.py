@@ -132,6 +132,6 @@ class Worker:
             self._on_fault(request, error)
             outcome = self._turn.abandon(request, f"A fault in the appliance stopped this: {type(error).__name__}.")
         self._outcomes.announce(outcome)
-        if request.body.kind in ("confirm", "answer"):
+        if outcome.request_id != request.request_id:  # a word on a request that waited
             self._outcomes.announce(outcome.model_copy(update={"request_id": request.request_id}))
         self._on_settled()

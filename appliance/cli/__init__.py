@@ -29,9 +29,14 @@ VERBS: Final = {
     "status": "appliance.cli.running:status",
     "stop": "appliance.cli.running:stop",
     "release": "appliance.cli.running:release",
+    "maintenance": "appliance.cli.workflow_acts:maintenance",
     # Run
     "run": "appliance.cli.running:run",
     "quit": "appliance.cli.running:quit_",
+    # Sign
+    "people": "appliance.cli.people:people",
+    # Follow and write laws
+    "workflow": "appliance.cli.workflows:workflow",
     # Prove
     "audit": "appliance.cli.auditing:audit",
     "keys": "appliance.cli.keys:keys",

@@ -7,6 +7,7 @@ from typing import Final
 import click
 
 from appliance.cli.lazy import Lazy
+from appliance.cli.signing import Signature, signed
 from appliance.contracts.home import Home
 from appliance.contracts.local import RotateKey
 from appliance.contracts.record import JsonObject
@@ -62,9 +63,17 @@ def show(home: Home, as_json: bool) -> None:  # noqa: FBT001 -- click passes fla
 @click.option("--reason", required=True, help="Why, for the record; it stays on the device.")
 @click.option("--compromised", is_flag=True, help="The old key may be in other hands: it shall vouch for nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@signed
 @_as_json
 @click.pass_obj
-def rotate(home: Home, reason: str, compromised: bool, yes: bool, as_json: bool) -> None:  # noqa: FBT001 -- click passes flags
+def rotate(
+    home: Home,
+    reason: str,
+    compromised: bool,  # noqa: FBT001 -- click passes flags
+    yes: bool,  # noqa: FBT001
+    by: Signature,
+    as_json: bool,  # noqa: FBT001
+) -> None:
     """Give the device a new key and destroy the old one; the change is written into the ledger."""
     if not reason.strip():
         raise UsageError("--reason: say why; whoever reads the ledger later will ask")
@@ -74,7 +83,7 @@ def rotate(home: Home, reason: str, compromised: bool, yes: bool, as_json: bool)
             " and an enrolled device has to be enrolled again. Go on?",
             abort=True,
         )
-    done = _rotated(home, reason.strip(), compromised=compromised)
+    done = _rotated(home, reason.strip(), by, compromised=compromised)
     if as_json:
         tell_json(done)
         return
@@ -104,12 +113,13 @@ def retired(home: Home, as_json: bool) -> None:  # noqa: FBT001 -- click passes 
         tell(f"     {said.old_key}")
 
 
-def _rotated(home: Home, reason: str, *, compromised: bool) -> JsonObject:
+def _rotated(home: Home, reason: str, by: Signature, *, compromised: bool) -> JsonObject:
     try:
-        reply = LocalClient(home.root).request(RotateKey(reason=reason, compromised=compromised))
+        reply = LocalClient(home.root).request(RotateKey(reason=reason, compromised=compromised, **by.fields()))
     except DaemonUnavailable:
-        if owner(home) is not None:
-            raise  # it runs and does not answer: two that rotate at once would be one too many
+        if owner(home) is not None or by.person:
+            # It runs and does not answer: two that rotate at once would be one too many. Or nobody looks at the PIN.
+            raise
         return _rotated_here(home, reason, compromised=compromised)
     if not reply.ok:
         raise ApplianceError(reply.message)

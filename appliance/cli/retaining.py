@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from appliance.cli.moments import read_moment
+from appliance.cli.signing import Signature, signed
 from appliance.contracts.local import LocalReply
 from appliance.contracts.retaining import HoldRecords, PruneRecords, RedactRecords, ReleaseHold, RetainingRequest
 from appliance.contracts.selection import Selection
@@ -45,11 +46,12 @@ def usage_(ledger: Ledger, as_json: bool) -> None:  # noqa: FBT001 -- click pass
 
 
 @click.command()
+@signed
 @as_json
 @click.pass_obj
-def prune(ledger: Ledger, as_json: bool) -> None:  # noqa: FBT001 -- click passes flags
+def prune(ledger: Ledger, by: Signature, as_json: bool) -> None:  # noqa: FBT001 -- click passes flags
     """Prune now what [ledger] keep_days and quota_mb let go; the daemon does it a little at a time by itself."""
-    _tell(_asked(ledger, PruneRecords()), as_json=as_json)
+    _tell(_asked(ledger, PruneRecords(**by.fields())), as_json=as_json)
 
 
 @click.group()
@@ -65,6 +67,7 @@ def hold() -> None:
 @click.option("--to", "until", help="Records up to this time.")
 @click.option("--epoch", help="Of an earlier epoch, which `past` holds.")
 @reason
+@signed
 @as_json
 @click.pass_obj
 def add(
@@ -76,6 +79,7 @@ def add(
     until: str | None,
     epoch: str | None,
     reason: str,
+    by: Signature,
     as_json: bool,  # noqa: FBT001 -- click passes flags
 ) -> None:
     """Place a hold on the records of a request, on a run of numbers, or on a time."""
@@ -89,7 +93,7 @@ def add(
     )
     if (fault := records.fault()) is not None:
         raise UsageError(fault)
-    _tell(_asked(ledger, HoldRecords(records=records, reason=_said(reason))), as_json=as_json)
+    _tell(_asked(ledger, HoldRecords(records=records, reason=_said(reason), **by.fields())), as_json=as_json)
 
 
 @hold.command(name="list")
@@ -114,11 +118,12 @@ def list_(ledger: Ledger, released_too: bool, as_json: bool) -> None:  # noqa: F
 @hold.command(name="release")
 @click.argument("hold_id", type=click.IntRange(1))
 @reason
+@signed
 @as_json
 @click.pass_obj
-def release(ledger: Ledger, hold_id: int, reason: str, as_json: bool) -> None:  # noqa: FBT001 -- click passes flags
+def release(ledger: Ledger, hold_id: int, reason: str, by: Signature, as_json: bool) -> None:  # noqa: FBT001 -- click passes flags
     """Let a hold go; the ledger keeps that it was there."""
-    _tell(_asked(ledger, ReleaseHold(hold_id=hold_id, reason=_said(reason))), as_json=as_json)
+    _tell(_asked(ledger, ReleaseHold(hold_id=hold_id, reason=_said(reason), **by.fields())), as_json=as_json)
 
 
 @click.command()
@@ -127,6 +132,7 @@ def release(ledger: Ledger, hold_id: int, reason: str, as_json: bool) -> None:  
 @click.option("--older-than", "older_than_days", type=click.FloatRange(0), help="Everything older than so many DAYS.")
 @click.option("--field", "fields", multiple=True, help="Only this value, e.g. text; may be given again.")
 @reason
+@signed
 @as_json
 @click.pass_obj
 def redact(
@@ -136,11 +142,17 @@ def redact(
     older_than_days: float | None,
     fields: tuple[str, ...],
     reason: str,
+    by: Signature,
     as_json: bool,  # noqa: FBT001 -- click passes flags
 ) -> None:
     """Erase what somebody said, everywhere on the device; that it was said, and what came of it, stays and verifies."""
     request = RedactRecords(
-        request_id=request_id, seq=seq, older_than_days=older_than_days, fields=fields, reason=_said(reason)
+        request_id=request_id,
+        seq=seq,
+        older_than_days=older_than_days,
+        fields=fields,
+        reason=_said(reason),
+        **by.fields(),
     )
     _tell(_asked(ledger, request), as_json=as_json)
 
@@ -179,8 +191,8 @@ def _asked(ledger: Ledger, request: RetainingRequest) -> LocalReply:
     try:
         return LocalClient(ledger.home.root).request(request, timeout_s=PATIENCE_S)
     except DaemonUnavailable as unavailable:
-        if isinstance(request, PruneRecords):
-            raise  # the record of a pruning wants a signature at once, and only the daemon signs
+        if isinstance(request, PruneRecords) or request.person:
+            raise  # the record of a pruning wants a signature at once, and only the daemon signs and looks at PINs
         try:
             return _done_here(ledger, request)
         except AlreadyRunning:

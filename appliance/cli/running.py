@@ -10,9 +10,11 @@ from typing import Any
 import click
 
 from appliance.cli import background
+from appliance.cli.outcomes import checked
+from appliance.cli.signing import Signature, signed
 from appliance.contracts.home import Home
 from appliance.contracts.local import Quit, Release, Status, Stop
-from appliance.errors import ApplianceError, DaemonUnavailable
+from appliance.errors import DaemonUnavailable
 from appliance.storage.ownership import owner
 from appliance.terminal import Styled, tell, tell_json
 from appliance.transport.local import LocalClient
@@ -49,7 +51,7 @@ def status(home: Home, as_json: bool) -> None:  # noqa: FBT001 -- click passes f
         return
     link = found["link"]
     tell(f"{found['device']} at {found['site']}: {_state_word(found['state'])}, start {found['boot']}")
-    tell(f"  model     {found['bundle']['name']} {found['bundle']['version']} on {found['runtime']}")
+    tell(f"  model     {_model(found)}")
     tell(f"  pins      {'simulated' if found['simulated'] else 'real'}")
     tell(f"  clock     {found['clock']}")
     sent = f"{link['evt']['newest'] - link['evt']['acked']} events, {link['audit']['newest'] - link['audit']['acked']}"
@@ -62,6 +64,13 @@ def status(home: Home, as_json: bool) -> None:  # noqa: FBT001 -- click passes f
         tell(Styled(f"  degraded: {reason}", fg="yellow"))
     if found["locked"]:
         tell(Styled("  EMERGENCY STOP is latched; `appliance release` lets go", fg="red", bold=True))
+
+
+def _model(found: dict[str, Any]) -> str:
+    bundle = found["bundle"]
+    if not bundle["name"]:
+        return "none usable: words are not read, calls are; `appliance doctor` says why"
+    return f"{bundle['name']} {bundle['version']} on {found['runtime']}"
 
 
 def _state_word(state: str) -> str:
@@ -109,17 +118,16 @@ def stop(home: Home, reason: str) -> None:
 
 
 @click.command()
+@signed
 @click.pass_obj
-def release(home: Home) -> None:
+def release(home: Home, by: Signature) -> None:
     """Let go of the emergency stop."""
-    reply = LocalClient(home.root).request(Release())
-    if not reply.ok:
-        raise ApplianceError(reply.message)
-    tell(reply.message)
+    tell(checked(LocalClient(home.root).request(Release(**by.fields()))).message)
 
 
 @click.command(name="quit")
+@signed
 @click.pass_obj
-def quit_(home: Home) -> None:
+def quit_(home: Home, by: Signature) -> None:
     """End the daemon in good order; outputs are driven safe."""
-    tell(LocalClient(home.root).request(Quit()).message)
+    tell(checked(LocalClient(home.root).request(Quit(**by.fields()))).message)

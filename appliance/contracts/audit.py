@@ -25,6 +25,10 @@ RecordKind = Literal[
     "refused_message",  # something from outside that was not even a request
     "illegal_trigger",  # something wanted an arrow that the lifecycle has not
     "emergency",  # the stop was latched, or let go
+    "run",  # a step of a declared workflow
+    "laws",  # the owner's laws were put into force, or could not be
+    "people",  # somebody was enrolled, removed, or gave wrong PINs
+    "maintenance",  # the maintenance lock was set, or let go
     "configured",  # tools, laws and thresholds from here on, whole: what a replay needs
     "pruned",  # sealed segments left the device; their roots stay
     "redacted",  # personal values were erased

@@ -18,6 +18,7 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import ConfigDict, Field
 
+from appliance.contracts.audit import Moment
 from appliance.contracts.canonical import digest
 from appliance.contracts.manifest import Thresholds
 from appliance.contracts.record import JsonObject, Record
@@ -28,8 +29,8 @@ from appliance.contracts.toolspec import ToolSpec
 CANDIDATES_N: Final = 8
 """The likeliest tools are recorded with their scores; the rest of a long catalogue is not."""
 
-ComesTo = Literal["act", "confirm", "ask", "refuse"]
-AskedAs = Literal["ask", "call", "confirm", "answer", "undo"]
+ComesTo = Literal["act", "confirm", "approve", "ask", "refuse"]
+AskedAs = Literal["ask", "call", "confirm", "answer", "undo", "event", "approve", "maintenance"]
 
 
 class Facts(Record):
@@ -60,6 +61,9 @@ class Asker(Facts):
     """`uid:1000 pid:4711` over the socket, a key id over MQTT, a schedule's id for a timer."""
 
     role: str = "operator"
+    person: str = ""
+    """The enrolled person, where a PIN has said who it is."""
+
     correlation: str | None = None
     """The controller's correlation data, hexadecimal."""
 
@@ -85,16 +89,38 @@ class Guards(Facts):
     confirmed: bool
     """A person at the device had said yes to exactly these calls."""
 
+    maintenance: str = ""
+    """Who has locked the device, and why; empty where nobody has."""
+
     permitted: bool
     """The lifecycle had a way to `acting`; false when the stop came between the verdict and the act."""
 
 
 class Workflow(Facts):
-    """The declared workflow that the request belongs to."""
+    """A declared workflow that was asked, as it stood."""
 
     name: str
-    version: str
-    state: str
+    version: int
+    digest: str
+    """Of its file; the configuration has the text."""
+
+    state: str = ""
+    run: JsonObject | None = None
+    """The run before the request; absent where there was none, and everything was denied."""
+
+    readings: JsonObject = Field(default_factory=dict)
+    """What was measured: by measure, the value and the moment it was measured at."""
+
+
+class Given(Facts):
+    """One enrolled person's approval of one call, in one visit of one state."""
+
+    of: str
+    """What was approved: a digest of the run, the visit, the tool, its arguments and the call's id."""
+
+    person: str
+    role: str
+    at: Moment
 
 
 class Rule(Facts):
@@ -237,8 +263,17 @@ class Decision(Facts):
     state: str
     """The lifecycle's state when the request was heard."""
 
-    workflow: Workflow | None = None
-    """Absent until declared workflows take part."""
+    workflows: tuple[Workflow, ...] = ()
+    """Every declared workflow that was asked."""
+
+    judged_at: Moment | None = None
+    """By which the workflows' times were judged; absent where none was asked."""
+
+    barred: str = ""
+    """Why the laws could not be used, and so nothing was allowed."""
+
+    given: tuple[Given, ...] = ()
+    """Approvals that the decision rests on."""
 
     asked: AskedCall | None = None
     """The call as it was proposed; absent for words."""
@@ -408,30 +443,3 @@ class Configured(Facts):
 
     digest: str
     configuration: Configuration
-
-
-def read(kind: str, facts: JsonObject) -> Facts | None:
-    """Return the facts of a record in their type; None for a kind that is none of a request's.
-
-    Raises:
-        ValueError: they are not of the form that this software writes.
-    """
-    form: type[Facts] | None
-    match kind:
-        case "settled":
-            form = Settled if "decided" in facts else Refused if "comes_to" in facts else Closed
-        case "note":
-            form = Answered if "of" in facts else None
-        case _:
-            form = FORMS.get(kind)
-    return None if form is None else form.from_json(facts)
-
-
-FORMS: Final[dict[str, type[Facts]]] = {
-    "decided": Decided,
-    "parked": Parked,
-    "step": Step,
-    "indeterminate": InDoubt,
-    "resolved": Resolved,
-    "configured": Configured,
-}

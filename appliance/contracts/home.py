@@ -39,6 +39,11 @@ class Home(NamedTuple):
         return self.root / "keys"
 
     @property
+    def laws(self) -> Path:
+        """Files of laws of this site."""
+        return self.root / "laws"
+
+    @property
     def enrolment(self) -> Path:
         """Which controller this device obeys, and its broker; absent on a standalone device."""
         return self.root / "enrolment.json"

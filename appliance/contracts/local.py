@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from appliance.contracts.known import Known
 from appliance.contracts.record import JsonObject, Record
 from appliance.contracts.retaining import HoldRecords, PruneRecords, RedactRecords, ReleaseHold
 
@@ -24,7 +25,7 @@ class Hello(Record):
     protocol: int = VERSION
 
 
-class Say(Record):
+class Say(Known):
     """Submit words; wait for the outcome, or for what is needed next."""
 
     op: Literal["say"] = "say"
@@ -38,7 +39,7 @@ class Say(Record):
     wait_s: float = 30.0
 
 
-class CallTool(Record):
+class CallTool(Known):
     """Submit a tool call; like `say` without inference."""
 
     op: Literal["call"] = "call"
@@ -49,7 +50,7 @@ class CallTool(Record):
     wait_s: float = 30.0
 
 
-class Reply(Record):
+class Reply(Known):
     """Say yes or no to a request that waits for confirmation, or answer its question."""
 
     op: Literal["confirm", "answer"]
@@ -60,11 +61,88 @@ class Reply(Record):
     wait_s: float = 30.0
 
 
-class UndoLast(Record):
+class UndoLast(Known):
     """Take back the last act that can be taken back."""
 
     op: Literal["undo"] = "undo"
     wait_s: float = 30.0
+
+
+class SayEvent(Known):
+    """Say an event to a workflow; wait for what it did."""
+
+    op: Literal["event"] = "event"
+    event: str
+    workflow: str = ""
+    """Which; the only one that knows the event, when empty."""
+
+    request_id: str | None = None
+    wait_s: float = 30.0
+
+
+class GiveApproval(Known):
+    """Approve, or refuse, an arrow or a call that waits for enrolled people."""
+
+    op: Literal["approve"] = "approve"
+    of: str
+    """The approval's id, or the id of the request that waits."""
+
+    yes: bool = True
+    wait_s: float = 30.0
+
+
+class SetMaintenance(Known):
+    """Set the maintenance lock, so that nothing acts, or let it go."""
+
+    op: Literal["maintenance"] = "maintenance"
+    on: bool
+    why: str = ""
+    wait_s: float = 30.0
+
+
+class LoadLaws(Known):
+    """Read HOME/laws again; whole or not at all."""
+
+    op: Literal["load_laws"] = "load_laws"
+
+
+class DescribeLaw(Record):
+    """Return a law in force as a drawing needs it: states, arrows, and where its run is."""
+
+    op: Literal["law"] = "law"
+    workflow: str
+
+
+class EnrolPerson(Known):
+    """Enrol a person, or give one another role or PIN; by an admin, or whoever runs the device while there is none."""
+
+    op: Literal["enrol_person"] = "enrol_person"
+    name: str
+    role: str = ""
+    """viewer, operator, approver or admin; empty keeps the role of somebody who is enrolled."""
+
+    new_pin: str = Field(default="", repr=False)
+    """Empty keeps the PIN of somebody who is enrolled."""
+
+
+class RemovePerson(Known):
+    """Take a person off the list."""
+
+    op: Literal["remove_person"] = "remove_person"
+    name: str
+
+
+class ChangePin(Known):
+    """Change one's own PIN."""
+
+    op: Literal["change_pin"] = "change_pin"
+    new_pin: str = Field(repr=False)
+
+
+class ListPeople(Record):
+    """Who is enrolled, in which role."""
+
+    op: Literal["people"] = "people"
 
 
 class Stop(Record):
@@ -74,7 +152,7 @@ class Stop(Record):
     reason: str = ""
 
 
-class Release(Record):
+class Release(Known):
     """Let go of the emergency stop's latch; only locally."""
 
     op: Literal["release"] = "release"
@@ -92,7 +170,7 @@ class Watch(Record):
     op: Literal["watch"] = "watch"
 
 
-class Resolve(Record):
+class Resolve(Known):
     """Say what became of an act whose outcome is indeterminate."""
 
     op: Literal["resolve"] = "resolve"
@@ -107,7 +185,7 @@ class Checkpoint(Record):
     op: Literal["checkpoint"] = "checkpoint"
 
 
-class RotateKey(Record):
+class RotateKey(Known):
     """Give the device a new key; the old one vouches for it, unless it was compromised."""
 
     op: Literal["rotate_key"] = "rotate_key"
@@ -115,7 +193,7 @@ class RotateKey(Record):
     compromised: bool = False
 
 
-class Quit(Record):
+class Quit(Known):
     """End the daemon in good order: the turn under way is finished, outputs are driven safe."""
 
     op: Literal["quit"] = "quit"
@@ -127,6 +205,15 @@ LocalRequest = Annotated[
     | CallTool
     | Reply
     | UndoLast
+    | SayEvent
+    | GiveApproval
+    | SetMaintenance
+    | LoadLaws
+    | DescribeLaw
+    | EnrolPerson
+    | RemovePerson
+    | ChangePin
+    | ListPeople
     | Stop
     | Release
     | Status
@@ -170,4 +257,20 @@ class Outcome(Record):
     choices: tuple[str, ...] = ()
     code: str = ""
     text: str = ""
+    allowed: tuple[str, ...] = ()
+    """Of a denial: the tools that may be called now."""
+
+    remedy: str = ""
+    """Of a denial: how to get there."""
+
+    approval: JsonObject = Field(default_factory=dict)
+    """Where enrolled people are waited for: role, people_n, and the names of those who have approved."""
+
     latency_ms: float = 0.0
+
+    @property
+    def allows_nothing(self) -> bool:
+        """A workflow denied it and allows nothing at all now; other denials do not say what is allowed."""
+        denied = next((call for call in self.calls if call.get("verdict") == "deny"), None)
+        by_law = denied is not None and str(denied.get("rule", "")).startswith(("workflow:", "rule:"))
+        return self.status == "refused" and by_law and not self.allowed

@@ -34,6 +34,9 @@ class Origin(Record):
     """`uid:1000 pid:4711` over the socket, a key id over MQTT, a schedule's id for a timer."""
 
     role: str = "operator"
+    person: str = ""
+    """The enrolled person, where a PIN has said who it is; only then is `role` more than an operator's."""
+
     correlation: str | None = None
     """The controller's correlation data, hexadecimal."""
 
@@ -82,7 +85,34 @@ class Undo(Record):
     kind: Literal["undo"] = "undo"
 
 
-Body = Annotated[Ask | Call | Confirmed | Answer | Undo, Field(discriminator="kind")]
+class Event(Record):
+    """Something is said to a workflow."""
+
+    kind: Literal["event"] = "event"
+    event: str
+    workflow: str = ""
+    """Which; the only one that knows the event, when empty."""
+
+
+class Approve(Record):
+    """An enrolled person's approval, or refusal, of an arrow or a call that waits for it."""
+
+    kind: Literal["approve"] = "approve"
+    of: str
+    """The approval's id, or the id of the request that waits."""
+
+    yes: bool = True
+
+
+class Maintenance(Record):
+    """The maintenance lock is set, or let go."""
+
+    kind: Literal["maintenance"] = "maintenance"
+    on: bool
+    why: str = ""
+
+
+Body = Annotated[Ask | Call | Confirmed | Answer | Undo | Event | Approve | Maintenance, Field(discriminator="kind")]
 
 
 class Request(Record):

@@ -6,13 +6,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from appliance.contracts.record import Record
+from appliance.contracts.known import Known
 from appliance.contracts.selection import Selection
 
 MAX_REASON_CHARS = 500
 
 
-class HoldRecords(Record):
+class HoldRecords(Known):
     """Keep records from being pruned and redacted until they are released."""
 
     op: Literal["hold"] = "hold"
@@ -20,7 +20,7 @@ class HoldRecords(Record):
     reason: str = Field(min_length=1, max_length=MAX_REASON_CHARS)
 
 
-class ReleaseHold(Record):
+class ReleaseHold(Known):
     """Let a hold go."""
 
     op: Literal["release_hold"] = "release_hold"
@@ -28,7 +28,7 @@ class ReleaseHold(Record):
     reason: str = Field(min_length=1, max_length=MAX_REASON_CHARS)
 
 
-class RedactRecords(Record):
+class RedactRecords(Known):
     """Erase what somebody said; one of `request_id`, `seq` and `older_than_days` says where."""
 
     op: Literal["redact"] = "redact"
@@ -41,7 +41,7 @@ class RedactRecords(Record):
     reason: str = Field(min_length=1, max_length=MAX_REASON_CHARS)
 
 
-class PruneRecords(Record):
+class PruneRecords(Known):
     """Prune now what the settings let go, at once and not a little at a time."""
 
     op: Literal["prune"] = "prune"

@@ -97,12 +97,14 @@ def _script(text: str) -> str | None:
     )
     if latin * 2 > len(letters):
         return None
-    first = next(c for c in letters if not unicodedata.name(c, "LATIN").startswith("LATIN"))
-    name = unicodedata.name(first).split()[0].title()
+    # Letters of a few scripts (Tangut) have no name in Unicode's table: what is not Latin is foreign all the same.
+    first = next(c for c in letters if not unicodedata.name(c, "").startswith("LATIN"))
+    name = (unicodedata.name(first, "") or "UNKNOWN").split()[0].title()
     return {
         "Cjk": "Chinese",
         "Hiragana": "Japanese",
         "Katakana": "Japanese",
         "Hangul": "Korean",
         "Cyrillic": "a language in Cyrillic script",
+        "Unknown": "a language in another script",
     }.get(name, f"a language in {name} script")

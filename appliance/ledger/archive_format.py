@@ -18,6 +18,7 @@ from pydantic import Field
 
 from appliance.contracts.record import JsonObject, Record
 from appliance.contracts.selection import Selection
+from appliance.contracts.workflow import LawNamed
 from appliance.errors import UsageError
 
 FORMAT: Final = "appliance-incident/1"
@@ -123,8 +124,9 @@ class Manifest(Record):
     bundles: dict[str, bool] = Field(default_factory=dict)
     """SHA-256 of the manifest of every model bundle that decided here, and whether that manifest is in the archive."""
 
-    workflow: None = None
-    """Version of the declared workflow that ruled; this software has none yet."""
+    workflow: tuple[LawNamed, ...] | None = None
+    """Every version of a law that was in force by the configurations that decisions here cite; None where there is no
+    configuration, and in archives from before there were laws."""
 
     note: str = ""
     """What the person who exported it wrote."""

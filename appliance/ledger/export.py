@@ -25,6 +25,7 @@ from appliance.contracts.audit import AuditRow
 from appliance.contracts.canonical import canonical
 from appliance.contracts.record import JsonObject
 from appliance.contracts.selection import Selection
+from appliance.contracts.workflow import LawNamed
 from appliance.errors import StorageError, TrustError, UsageError, WireError
 from appliance.ledger import archive_check, report, selecting, trusting
 from appliance.ledger import archive_format as form
@@ -147,6 +148,7 @@ def export(
         withheld=tuple(_withheld(rows, lines)),
         configured_by=_configured(lines),
         bundles={sha256: data is not None and data == found for sha256, data in bundles.items()},
+        workflow=_laws(lines),
         note=occasion.note,
         files={},
     )
@@ -260,6 +262,18 @@ def _bundles(lines: Sequence[RecordLine], find: Callable[[str], bytes | None]) -
 def _configured(lines: Sequence[RecordLine]) -> int | None:
     """Return the newest configuration that a decision here cites."""
     return max((line.seq for line in lines if json.loads(line.body)["kind"] == "configured"), default=None)
+
+
+def _laws(lines: Sequence[RecordLine]) -> tuple[LawNamed, ...] | None:
+    """Return every law of the configurations among *lines*; None where there is no configuration."""
+    bodies = [json.loads(line.body) for line in lines]
+    configured = [body["facts"]["configuration"] for body in bodies if body["kind"] == "configured"]
+    found = {
+        LawNamed(name=law["name"], version=law["version"], digest=law["digest"])
+        for configuration in configured
+        for law in configuration.get("laws", ())
+    }
+    return tuple(sorted(found, key=lambda law: (law.name, law.version, law.digest))) if configured else None
 
 
 def _b64(hashes: Sequence[bytes]) -> tuple[str, ...]:

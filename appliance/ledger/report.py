@@ -7,12 +7,14 @@ Does not cover: whether the records are true; the page says how to find out with
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from importlib import resources
 from typing import Final
 
 from appliance.contracts.decision import Configured
+from appliance.contracts.record import JsonObject
 from appliance.ledger import archive_format as form
 from appliance.ledger import report_decision, story
 from appliance.ledger.archive_format import Manifest, RecordLine
@@ -102,10 +104,16 @@ def _head(manifest: Manifest, records: Sequence[Told]) -> list[Node]:
             ("Software", manifest.software),
             ("Model bundle", "; ".join(f"{sha256}{' (its manifest is in the archive)' if here else ''}"
                                        for sha256, here in manifest.bundles.items()) or "none: no words were read"),
-            ("Workflow", "none: this software has no declared workflows"),
+            ("Laws", _laws_named(manifest)),
             ("Words and names", words),
         ),
     ]  # fmt: skip
+
+
+def _laws_named(manifest: Manifest) -> str:
+    if manifest.workflow is None:
+        return "not known: the records name no configuration"
+    return "; ".join(f"{law.name} version {law.version}" for law in manifest.workflow) or "none were in force"
 
 
 def _summary(told: Sequence[Story]) -> list[Node]:
@@ -186,7 +194,20 @@ def _configuration(manifest: Manifest, records: Sequence[Told]) -> list[Node]:
             ("Tool", "What it does", "Risk"),
             [(tool.name, tool.description.split("\n")[0], tool.risk.value) for tool in chosen.tools],
         ),
+        el("h4", f"{count(len(chosen.laws), 'law')} that every act had to pass") if chosen.laws else None,
+        *(part for law in chosen.laws for part in _law(law)),
     ]
+
+
+def _law(law: JsonObject) -> list[Node]:
+    """Return a law of the configuration, as its owner wrote it."""
+    text, digest = str(law.get("text", "")), str(law.get("digest", ""))
+    is_whole = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() == digest
+    return [
+        el("p", el("strong", f"{law.get('name')}, version {law.get('version')}"), ", SHA-256 ", el("code", digest),
+           None if is_whole else ": THE TEXT BELOW HAS ANOTHER HASH"),
+        el("pre", text),
+    ]  # fmt: skip
 
 
 def _verifying(manifest: Manifest) -> list[Node]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from appliance.contracts import decision
+from appliance.contracts import decision, steps_plainly
 from appliance.contracts.decision import Decision
 from appliance.contracts.plainly import plain_name, shown_value
+from appliance.contracts.workflow import Step, Weighed
 from appliance.ledger import story
 from appliance.ledger.markup import Node, el
 from appliance.ledger.report_words import at_once, facts, line_of, meant, named, quoted, table, who
@@ -23,7 +24,7 @@ _SAID: Final = {
     "done": "done",
     "failed": "failed",
     "refused": "refused",
-    "waiting": "waited for a yes",
+    "waiting": "waited for a person",
     "asked": "asked back",
     "indeterminate": "in doubt: it may or may not have happened",
     "under way": "under way",
@@ -49,6 +50,9 @@ _MEANT: Final = {
     "undo": "asked to take the last act back",
     "confirm": "confirmed",
     "answer": "answered",
+    "event": "said an event to a workflow",
+    "approve": "gave their word on what waited for approval",
+    "maintenance": "spoke of the maintenance lock",
 }
 
 
@@ -83,6 +87,7 @@ def card(one: Story) -> Node:
         *_understood(one),
         *_judged(one),
         *_confirmed(one),
+        *_workflows(one),
         *_done(one),
         *_times(one),
         class_="card",
@@ -108,7 +113,8 @@ def _asked(one: Story) -> Iterator[Node]:
 def _understood(one: Story) -> Iterator[Node]:
     judged = one.decision
     if judged is None:
-        yield el("p", "No decision was needed: " + line_of(one.records[-1]))
+        last = next((r for r in reversed(one.records) if r.kind == "settled"), one.records[-1])
+        yield el("p", "No decision was needed: " + line_of(last))
         return
     yield el("h4", "Understood as")
     if judged.refusal is not None:
@@ -166,7 +172,7 @@ def _judged(one: Story) -> Iterator[Node]:
         verdict = call.verdict
         by = "no rule had anything against it" if verdict.rule == "default" else f"by the rule {verdict.rule}"
         yield el("p", el("strong", plain_name(call.tool)), f" {_VERDICTS[verdict.verdict]}: {by}.")
-        rows: list[list[Node]] = [[name, rule.said, named(rule.values)] for name, rule in call.rules.items()]
+        rows: list[list[Node]] = [[name, rule.said, _judged_on(name, rule)] for name, rule in call.rules.items()]
         yield table(
             ("Rule", "Said", "Judged on"),
             rows,
@@ -181,6 +187,47 @@ def _judged(one: Story) -> Iterator[Node]:
         + ("." if guards.permitted else "; the stop came between verdict and act."),
         class_="soft",
     )
+
+
+def _judged_on(name: str, rule: decision.Rule) -> Node:
+    """Write what a rule looked at; of a workflow each thing that was asked, a line each."""
+    asked = rule.values.get("asked")
+    if not name.startswith("workflow:") or not isinstance(asked, list):
+        return named(rule.values)
+    try:
+        lines = [steps_plainly.weighed(Weighed.from_json(said)) for said in asked]
+    except ValueError:
+        return named(rule.values)  # of another version's form
+    return el("div", el("p", f"in {rule.values.get('state')}"), *(el("p", line) for line in lines))
+
+
+def _workflows(one: Story) -> Iterator[Node]:
+    """Tell where the workflows were before, whose approvals there were, and what the request did to them."""
+    judged = one.decision
+    steps = [record for record in one.records if isinstance(record.typed, Step)]
+    if (judged is None or not (judged.workflows or judged.barred)) and not steps:
+        return
+    yield el("h4", "Workflows")
+    if judged is not None:
+        if judged.barred:
+            yield el("p", f"The laws could not be used: {judged.barred}.", class_="box wait")
+        rows: list[list[Node]] = [
+            [law.name, f"{law.version}", law.state or "no run: denied", _readings(law)] for law in judged.workflows
+        ]
+        if rows:
+            yield table(("Workflow", "Version", "It was in", "Measured"), rows)
+        for given in judged.given:
+            yield el("p", f"Approved by {given.person}, role {given.role}, at {at_once(given.at.at.isoformat())}.")
+    for record in steps:
+        assert isinstance(record.typed, Step)  # chosen above
+        yield el("p", el("strong", f"#{record.seq} "), steps_plainly.line(record.typed), ".")
+        if record.typed.weighed:
+            yield el("ul", *(el("li", steps_plainly.weighed(said)) for said in record.typed.weighed))
+
+
+def _readings(law: decision.Workflow) -> str:
+    values = {name: read.get("value") for name, read in law.readings.items() if isinstance(read, dict)}
+    return named(values) or "nothing"
 
 
 def _confirmed(one: Story) -> Iterator[Node]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import JsonValue
 
-from appliance.contracts import decision
+from appliance.contracts import decision, people, steps_plainly, workflow
 from appliance.contracts.decision import Asker
 from appliance.contracts.plainly import plain_name, shown_value
 from appliance.ledger.markup import Node, el
@@ -43,16 +43,34 @@ _CODES: Final = {
     "confidence": "not sure enough what was meant",
     "emergency-stop": "the emergency stop was latched",
     "recordable": "it could not be recorded",
+    "maintenance": "somebody had locked the device for maintenance",
+    "laws": "the laws of the device could not be used",
+    "unknown_event": "no workflow knows that event",
+    "held": "what it takes did not hold",
+    "illegal": "nothing waited for that there",
+    "lapsed": "it came too late, or was refused",
     "disabled-tools": "the owner has switched that tool off",
     "roles": "whoever asked may not",
 }
 """A refusal's code, or the rule that refused or wanted a yes."""
+
+_PEOPLE: Final[dict[people.Happened, str]] = {
+    "enrolled": "somebody was enrolled",
+    "removed": "somebody was removed",
+    "role": "somebody has another role",
+    "pin": "somebody changed their PIN",
+    "recovered": "whoever runs the device gave somebody a new PIN",
+    "wrong": "a wrong name or PIN",
+}
 
 _EVENTS: Final = {
     "epoch": "The log begins",
     "boot": "The device started",
     "shutdown": "The device was shut down",
     "refused_message": "A message from outside was refused",
+    "laws": "The owner's laws were put into force, or could not be",
+    "people": "The list of people changed, or somebody gave a wrong PIN",
+    "maintenance": "The maintenance lock",
     "illegal_trigger": "Something was attempted that the device's state does not allow",
     "configured": "A configuration came into force",
     "pruned": "Old records left the device; their hashes stay",
@@ -88,7 +106,15 @@ def count(n: int, what: str) -> str:
 
 def meant(code: str) -> str:
     """Say in plain words why something was not done."""
-    return _CODES.get(code, plain_name(code))
+    kind, colon, name = code.partition(":")
+    match kind:
+        case "workflow" if colon:
+            law, _, state = name.partition("/")
+            return f"the workflow {plain_name(law)} does not allow it" + (f" in {state}" if state else "")
+        case "rule" if colon:
+            return f"a rule of the laws, {plain_name(name)}"
+        case _:
+            return _CODES.get(code, plain_name(code))
 
 
 def quoted(text: str) -> str:
@@ -103,7 +129,8 @@ def named(arguments: dict[str, JsonValue]) -> str:
 
 def who(asker: Asker) -> str:
     """Say who asked."""
-    return f"{_WHO.get(asker.kind.value, asker.kind.value)} ({asker.peer}, role {asker.role})"
+    name = asker.person or _WHO.get(asker.kind.value, asker.kind.value)
+    return f"{name} ({asker.peer}, role {asker.role})"
 
 
 def facts(*rows: tuple[str, Node]) -> Node:
@@ -132,6 +159,8 @@ def line_of(record: Told) -> str:
     match record.typed:
         case decision.Decided(calls=calls):
             return f"Decided to act: {'; '.join(plain_name(call.tool) for call in calls)}.{said}"
+        case decision.Parked(comes_to="approve"):
+            return f"Waits for enrolled people to approve.{said}"
         case decision.Parked(status=status):
             return ("Asked a question back." if status == "asked" else "Waits for a person's yes.") + said
         case decision.Refused(code=code):
@@ -144,13 +173,37 @@ def line_of(record: Told) -> str:
             return "The power went or a fault came while it acted: it may or may not have happened."
         case decision.Resolved(happened=happened, peer=peer):
             return f"A person ({peer}) looked: it {'happened' if happened else 'did not happen'}."
+        case decision.Answered(asked_as="approve", yes=yes, origin=origin):
+            return f"{who(origin)} {'approved' if yes else 'refused'}."
         case decision.Answered(asked_as=asked_as, yes=yes):
             return ("A person answered." if asked_as == "answer" else f"A person said {'yes' if yes else 'no'}.") + said
+        case workflow.Step() as step:
+            return f"Workflow {steps_plainly.line(step)}."
         case _:
             return _event(record)
 
 
+def _laws(read: workflow.LawsRead) -> str:
+    """Say which laws are in force from a record on."""
+    if read.barred:
+        return f"Nothing may act: {read.barred}."
+    laws = ", ".join(f"{law.name} version {law.version}" for law in read.laws) or "none"
+    whose = f" (set {read.number}, signed by {read.signed_by})" if read.signed_by else ""
+    why = f" What lay there was not used: {read.complaints[0]}." if read.complaints else ""
+    return f"Laws in force: {laws}{whose}.{why}"
+
+
 def _event(record: Told) -> str:
+    match record.typed:
+        case workflow.LawsRead() as read:
+            return _laws(read)
+        case people.PersonFacts() as person:
+            by = f" by {person.by_person}" if person.by_person else ""
+            return f"People: {_PEOPLE[person.what]}{f' ({person.name})' if person.name else ''}{by}."
+    if record.kind == "maintenance":
+        by, why = _text(record.facts.get("by")), record.personal.get("why")
+        said = f": {why}" if isinstance(why, str) and why else ""
+        return f"Locked for maintenance by {by}{said}." if record.facts.get("on") else f"Lock released by {by}."
     if record.kind == "emergency":
         if not record.facts.get("latched"):
             return f"Emergency stop released by {_text(record.facts.get('peer'))}."

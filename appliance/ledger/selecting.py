@@ -16,8 +16,14 @@ from appliance.storage import audit, tree
 MAX_RECORDS_N: Final = 20_000
 """About two weeks at 500 decisions a day; more is a copy of the ledger (`appliance backup`), not an incident."""
 
-_CONTEXT_KINDS: Final = ("boot", "emergency", "key_rotated")
+_CONTEXT_KINDS: Final = ("boot", "emergency", "key_rotated", "laws")
 """Of each, the newest before the first record that was asked for is sent along."""
+
+_STEP_BEFORE: Final = (
+    "select max(seq) from {} where kind = 'run' and seq < :first"
+    " and json_extract(iif(json_valid(body), body, null), '$.facts.workflow') = :workflow"
+)
+"""What an index of `storage.migrations` holds, word for word: the newest step of a workflow."""
 
 _ANSWERS: Final = (
     "select seq from {} where seq between :low and :high and kind = 'note'"
@@ -97,18 +103,34 @@ def asked(ledger: Source, selections: Sequence[Selection]) -> set[int]:
 
 
 def context(ledger: Source, asked: set[int]) -> set[int]:
-    """Return what is needed to understand the others: the log's beginning, the last start, stop and configurations."""
+    """Return what is needed to understand the others.
+
+    The log's beginning, the last start, stop, reading of the laws and configurations, and of each workflow that judged
+    or took a step the step before: it says where the workflow was, and since when.
+    """
     first = min(asked)
     found = {row[0] for row in ledger.select("select seq from {} where seq = 1")}
     newest = "select max(seq) from {} where request_id is null and kind = :kind and seq < :first"
     found |= {ledger.select(newest, kind=kind, first=first)[0][0] for kind in _CONTEXT_KINDS}
     configured = ledger.select("select seq, body from {} where kind = 'configured' order by seq")
     digests = [(seq, json.loads(body)["facts"].get("digest")) for seq, body in configured]
+    workflows: set[str] = set()
     for row in ledger.rows(sorted(asked)):
-        cited = json.loads(row.body)["facts"].get("configured")
+        facts = json.loads(row.body)["facts"]
+        cited = facts.get("configured")
         if isinstance(cited, str):
             found.add(max((seq for seq, digest in digests if digest == cited and seq < row.seq), default=None))
+        workflows |= _workflows_of(facts)
+    for workflow in workflows:
+        found.add(ledger.select(_STEP_BEFORE, workflow=workflow, first=first)[0][0])
     return {seq for seq in found if seq is not None} - asked
+
+
+def _workflows_of(facts: Any) -> set[str]:
+    """Name the workflows that judged in a decision, or whose step it is."""
+    judged = facts.get("workflows")
+    names = [law.get("name") for law in judged if isinstance(law, dict)] if isinstance(judged, list) else []
+    return {name for name in (*names, facts.get("workflow")) if isinstance(name, str)}
 
 
 def _of_request(ledger: Source, request_id: str) -> list[int]:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from appliance.contracts import decision
+from appliance.contracts import decision, forms
 from appliance.contracts.decision import CallFacts, CallResult, Decision, Facts
 from appliance.contracts.record import JsonObject
 from appliance.ledger.archive_format import RecordLine
+
+_BESIDE: Final = frozenset({"note", "run", "maintenance"})
+"""Kinds of a request's records that do not say what became of it."""
 
 
 class Told(NamedTuple):
@@ -81,7 +84,7 @@ def read(line: RecordLine) -> Told:
     body: dict[str, Any] = json.loads(line.body)
     kind, facts = str(body["kind"]), body["facts"]
     try:
-        typed = decision.read(kind, facts)
+        typed = forms.read(kind, facts)
     except ValueError:
         typed = None
     kept = line.personal or {}
@@ -134,7 +137,7 @@ def pieces(words: str, deeds: Sequence[Deed]) -> list[Piece]:
 def _story(request_id: str, records: list[Told]) -> Story:
     whole = [(told, told.typed) for told in records if isinstance(told.typed, Decision)]
     decided_at, judged = whole[-1] if whole else (records[-1], None)
-    last = next((told for told in reversed(records) if told.kind != "note"), records[-1])
+    last = next((told for told in reversed(records) if told.kind not in _BESIDE), records[-1])
     deeds = () if judged is None else tuple(_deeds(judged, decided_at, records))
     return Story(
         request_id=request_id,

@@ -1,14 +1,14 @@
 """The rules every grounded call passes, whoever proposed it: a list that one reads from top to bottom.
 
 Covers: emergency stop, a device that cannot record, roles and risk ceilings of origins, tools switched off by the
-owner, confirmation by risk and by confidence.
-Does not cover: what a workflow's state allows; `Laws` is where it joins.
+owner, the maintenance lock, confirmation by risk and by confidence.
+Does not cover: what a workflow's state allows; its answer is handed in and joins the list.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 from pydantic import Field
 
@@ -17,6 +17,7 @@ from appliance.contracts.request import Origin, OriginKind
 from appliance.contracts.toolcall import GroundedCall
 from appliance.contracts.toolspec import Risk, ToolSpec
 from appliance.contracts.verdict import Allow, Confirm, Deny, Verdict
+from appliance.policy.answers import Answer
 
 
 class PolicySettings(Record):
@@ -59,6 +60,9 @@ class Situation(Record):
     by_model: bool
     """The call came from words, so its confidence counts."""
 
+    maintenance: str = ""
+    """Who has locked the device for maintenance, and why; empty where nobody has."""
+
     doubtful: bool
     """The words leave a doubt that confidence does not show."""
 
@@ -80,13 +84,6 @@ class Judgement(Record):
 
     verdict: Verdict
     rules: tuple[Applied, ...]
-
-
-class Laws(Protocol):
-    """What a declared workflow adds to the rules."""
-
-    def judge(self, call: GroundedCall, spec: ToolSpec, origin: Origin) -> Verdict | None:
-        """Return a verdict, or None where the workflow has nothing against it."""
 
 
 class Looked(NamedTuple):
@@ -112,6 +109,19 @@ def emergency_stop(
             reason="The emergency stop is latched: every output is safe and stays so.",
             allowed=(),
             remedy="Release it at the device: `appliance release`, or the console's release key.",
+        )
+        return Looked(values, deny)
+    return Looked(values)
+
+
+def maintenance(call: GroundedCall, spec: ToolSpec, origin: Origin, now: Situation, settings: PolicySettings) -> Looked:
+    """Nothing but reading while somebody works on the machine."""
+    values: JsonObject = {"maintenance": now.maintenance}
+    if now.maintenance and spec.risk is not Risk.READ:
+        deny = Deny(
+            rule="maintenance",
+            reason=f"Locked for maintenance ({now.maintenance}): nothing acts.",
+            remedy="Whoever locked it, or an admin, releases it: `appliance maintenance off`.",
         )
         return Looked(values, deny)
     return Looked(values)
@@ -189,7 +199,7 @@ def confidence(call: GroundedCall, spec: ToolSpec, origin: Origin, now: Situatio
     return Looked(values)
 
 
-RULES: Final[tuple[Rule, ...]] = (emergency_stop, recordable, disabled_tools, roles, risk, confidence)
+RULES: Final[tuple[Rule, ...]] = (emergency_stop, maintenance, recordable, disabled_tools, roles, risk, confidence)
 """In the order in which they are asked; the first denial wins, else the first wish for a confirmation."""
 
 
@@ -199,9 +209,16 @@ def judge(
     origin: Origin,
     now: Situation,
     settings: PolicySettings,
-    laws: Sequence[Laws] = (),
+    laws: Answer | None = None,
 ) -> Judgement:
-    """Decide whether *call* may happen now; every rule is asked, so that the record shows them all."""
+    """Decide whether *call* may happen now; every rule is asked, so that the record shows them all.
+
+    Args:
+        laws: what the declared workflows answered about it.
+    """
+    if laws is not None and laws.carried:
+        # Enrolled people approved it, or the owner's law owes it: that is the yes that a risk asks for.
+        now = now.model_copy(update={"confirmed": True})
     found: Verdict | None = None
     applied = []
     for rule in RULES:
@@ -209,10 +226,12 @@ def judge(
         name = rule.__name__.replace("_", "-")
         applied.append(Applied(rule=name, said="pass" if said is None else said.verdict, values=values))
         found = _stricter(found, said)
-    for law in laws:
-        said = law.judge(call, spec, origin)
-        applied.append(Applied(rule="workflow", said="pass" if said is None else said.verdict))
-        found = _stricter(found, said)
+    for one in () if laws is None else laws.said:
+        verdict = None if one.verdict.verdict == "allow" else one.verdict
+        values = {"state": one.state, "asked": list(one.weighed)}
+        name = f"workflow:{one.law}" if one.law else "laws"
+        applied.append(Applied(rule=name, said="pass" if verdict is None else verdict.verdict, values=values))
+        found = _stricter(found, verdict)
     return Judgement(verdict=found or Allow(), rules=tuple(applied))
 
 

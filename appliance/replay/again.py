@@ -17,6 +17,8 @@ from appliance.contracts.manifest import Thresholds
 from appliance.contracts.request import Ask, Call, Origin, Request, RequestId, Undo
 from appliance.contracts.toolcall import ToolCall
 from appliance.policy.rules import PolicySettings
+from appliance.policy.workflow.gate import Gate
+from appliance.replay.laws import Laws
 from appliance.replay.models import Models, Remembering
 from appliance.replay.recorded import UNREADABLE, CannotReplay, Ledger, Recorded, Setup
 
@@ -45,6 +47,7 @@ class Replayer:
         self._models = models
         self._other = other
         self._decoders: dict[str, Remembering] = {}
+        self._laws = Laws()
 
     def again(self, recorded: Recorded) -> Again:
         """Decide *recorded* again.
@@ -54,13 +57,13 @@ class Replayer:
             BundleError: the bundle it needs is here and cannot be used.
         """
         facts, setup = recorded.facts, self._ledger.setup(recorded.facts.configured)
-        if setup.configuration.laws or facts.workflow is not None:
-            raise CannotReplay("a declared workflow took part, which this software does not know")
         plan, known = self._plan(recorded)
         read_by = self._model(setup) if plan.by_model else None
         judge = Judge(setup.catalogue, self._thresholds(setup, read_by), _policy(setup))
-        decision = judge.decide(plan, _origin(facts.origin), facts.guards)
-        record = _written(recorded, decision, known, setup, read_by)
+        origin = _origin(facts.origin)
+        gate = self._laws.gate(recorded, setup, origin, _zone(recorded, setup))
+        decision = judge.decide(plan, origin, facts.guards, gate)
+        record = _written(recorded, decision, known, setup, read_by, gate)
         return Again(forms.Decided.from_json(record.facts), record, setup, read_by)
 
     def _plan(self, recorded: Recorded) -> tuple[Plan, Plan]:
@@ -73,6 +76,8 @@ class Replayer:
         if facts.approval is None:
             raise CannotReplay("its record does not say who answered")
         known, _ = self._plan(self._ledger.decision(facts.continues))
+        if facts.approval.asked_as == "approve":
+            return known, known
         said = self._ledger.note(facts.approval.note)
         if facts.approval.asked_as == "answer":
             return reader.answered(known, str(said.get("text", "")), now), known
@@ -145,7 +150,9 @@ def _zone(recorded: Recorded, setup: Setup) -> tzinfo | None:
         raise CannotReplay(f"this system knows no time zone {name}") from error
 
 
-def _written(recorded: Recorded, decision: Decision, known: Plan, setup: Setup, read_by: Model | None) -> AuditRecord:
+def _written(
+    recorded: Recorded, decision: Decision, known: Plan, setup: Setup, read_by: Model | None, gate: Gate
+) -> AuditRecord:
     """Write the decision as the device would have."""
     facts = recorded.facts
     body, back = (Undo(), None) if facts.continues is not None else _body(recorded)
@@ -165,6 +172,7 @@ def _written(recorded: Recorded, decision: Decision, known: Plan, setup: Setup, 
         continues=facts.continues,
         known=known,
         approval=facts.approval,
+        gate=gate,
     )
     manifest = None if read_by is None else read_by.bundle.manifest
     versions = Versions(

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from appliance.contracts import decision as forms
 from appliance.contracts.audit import AuditRow
 from appliance.contracts.decision import Configuration, Configured, Decision
+from appliance.contracts.forms import read as facts_of
 from appliance.contracts.toolspec import ToolSpec
 from appliance.storage import audit, tree
 from appliance.tools.declare import INTERNAL
@@ -217,7 +218,7 @@ def _body(row: AuditRow) -> dict[str, Any]:
 
 def _facts(row: AuditRow, body: dict[str, Any]) -> forms.Facts | None:
     try:
-        return forms.read(row.kind, body["facts"])
+        return facts_of(row.kind, body["facts"])
     except ValueError as error:
         raise CannotReplay(OTHER_FORM) from error
 

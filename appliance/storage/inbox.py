@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pydantic import ValidationError
 
@@ -42,8 +42,13 @@ def submit(db: Database, request: Request) -> bool:
         return cursor.rowcount == 1
 
 
+OWED: Final = "law-"
+"""How the ids of acts that laws owe begin; they go first, so that what a state does when it is entered is done before
+anything that was asked for earlier is judged in it."""
+
+
 class Queue:
-    """The requests that nobody has begun, oldest first.
+    """The requests that nobody has begun, oldest first; acts of laws before all others.
 
     Remembers up to where none is left, so that the order needs no index: an index of the queue would be written twice
     in every turn.
@@ -56,10 +61,12 @@ class Queue:
     def next(self) -> Request | None:
         """Return the oldest request that nobody has begun; it stays the oldest until it is taken, parked or done."""
         row = self._db.row(
-            "select seq, body from inbox where seq > ? and status = 'queued' order by seq limit 1", (self._none_upto,)
+            "select min(seq) over () as oldest, body from inbox where seq > ? and status = 'queued'"
+            " order by request_id glob ? desc, seq limit 1",
+            (self._none_upto, f"{OWED}*"),
         )
         if row is not None:
-            self._none_upto = row["seq"] - 1
+            self._none_upto = row["oldest"] - 1
             return _request(row["body"])
         settled = self._db.row(
             "select max(seq) as n from inbox where seq > ?1"

@@ -239,6 +239,86 @@ def m007_landmarks(db: sqlite3.Connection) -> None:
     )
 
 
+def m008_runs(db: sqlite3.Connection) -> None:
+    """Runs of declared workflows; their steps, denials and approvals are found in the ledger itself."""
+    db.execute(
+        "create table runs ("
+        " run_id text primary key,"
+        " workflow text not null,"
+        " version integer not null,"
+        " digest text not null,"  # of the law that judges it
+        " started_at text not null,"
+        " ended_at text,"  # null while it is the workflow's present one
+        " seq integer not null,"  # counts the steps
+        " state text not null,"
+        " body text not null"  # the RunState: what a resumed run needs
+        ") without rowid"
+    )
+    db.execute("create unique index runs_live on runs (workflow) where ended_at is null")
+    denials = (
+        "kind = 'settled' and (instr(body, '\"rule\":\"workflow:') or instr(body, '\"rule\":\"rule:')"
+        ' or instr(body, \'"rule":"laws"\'))'
+        ' or kind = \'run\' and (instr(body, \'"kind":"denied"\') or instr(body, \'"kind":"illegal"\')'
+        ' or instr(body, \'"kind":"held"\'))'
+    )
+    approvals = (
+        'kind = \'run\' and (instr(body, \'"event":{"kind":"approved"\') or instr(body, \'"kind":"parked"\')'
+        ' or instr(body, \'"kind":"lapsed"\'))'
+        " or kind = 'parked' and instr(body, '\"comes_to\":\"approve\"')"
+        " or kind in ('note', 'settled') and instr(body, '\"asked_as\":\"approve\"')"
+    )
+    # No table beside the ledger: it would be a second account, which nothing signs. An ordinary decision is in none.
+    for table in ("audit", "past"):
+        db.execute(f"create index {table}_steps on {table} (seq) where kind = 'run'")
+        for name in ("workflow", "run_id"):
+            value = f"json_extract(iif(json_valid(body), body, null), '$.facts.{name}')"
+            # The number is the row's own in `audit`. The epoch keeps an entry from looking like a row of `streams`,
+            # which is what a salvage would take it for if a workflow were called `audit`.
+            columns = value if table == "audit" else f"{value}, seq, epoch"
+            db.execute(f"create index {table}_steps_{name} on {table} ({columns}) where kind = 'run'")
+        db.execute(f"create index {table}_denials on {table} (seq) where {denials}")
+        db.execute(f"create index {table}_approvals on {table} (seq) where {approvals}")
+
+
+def m009_laws(db: sqlite3.Connection) -> None:
+    """The owner's laws: the set in force, and every text that it or a run needs."""
+    db.execute(
+        "create table law_texts ("
+        " digest text primary key,"  # SHA-256 of the text, by which decisions and runs cite it
+        " text text not null"
+        ") without rowid"
+    )
+    db.execute(
+        "create table law_set ("
+        " one integer primary key check (one = 1),"  # there is one set in force
+        " number integer not null,"  # only grows; 0 where nobody signed
+        " note text not null,"  # the signed note, whole; empty where nobody signed
+        " owner text not null,"  # the verifier key that it was checked with
+        " laws text not null,"  # JSON: name, version and digest of each
+        " accepted_at text not null"
+        ")"
+    )
+
+
+def m010_people(db: sqlite3.Connection) -> None:
+    """Enrolled people, and wrong PINs."""
+    db.execute(
+        "create table people ("
+        " key text primary key,"  # the name without case and accents: two that look alike are one
+        " name text not null,"
+        " role text not null check (role in ('viewer', 'operator', 'approver', 'admin')),"
+        " pin text not null,"  # scrypt: parameters, salt and hash
+        " enrolled_at text not null"
+        ") without rowid"
+    )
+    db.execute(
+        "create table wrong_pins ("
+        " who text primary key,"  # a person's key, or ?N for names that nobody has
+        " failures integer not null"  # in a row; a restart does not forget them
+        ") without rowid"
+    )
+
+
 STEPS: Final[tuple[Step, ...]] = (
     m001_path,
     m002_replies,
@@ -247,6 +327,9 @@ STEPS: Final[tuple[Step, ...]] = (
     m005_tree,
     m006_fewer_pages,
     m007_landmarks,
+    m008_runs,
+    m009_laws,
+    m010_people,
 )
 
 

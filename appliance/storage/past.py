@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from appliance.contracts.audit import AuditRow
 from appliance.contracts.canonical import canonical
 from appliance.contracts.record import JsonObject
-from appliance.storage import database, meta, schedules
+from appliance.storage import database, meta, runs, schedules
 from appliance.storage.database import Database
 from appliance.storage.schedules import ScheduledKind
 
@@ -26,6 +26,9 @@ _MOVED_AT_ONCE_N: Final = 2_000
 """Records in one transaction of the move: about 4 MB of write-ahead log."""
 
 _CITED: Final = "cited"
+
+_RUNS_GO_ON: Final = frozenset({"first", "damaged"})
+"""Beginnings that leave workflows where they are: there are none yet, or salvaging has looked at each."""
 
 
 class Cited(NamedTuple):
@@ -44,8 +47,8 @@ class Cited(NamedTuple):
 def end_epoch(db: Database, now: datetime, cited: Cited) -> str:
     """End the current epoch: its records can still be read and verified, nothing under way is carried on.
 
-    Kept: notes, schedules still to come, settled requests. Left out: requests that were under way, notices that were
-    due before *now*, undo, everything that waited for a controller.
+    Kept: notes, schedules still to come, settled requests; runs of workflows, in doubt. Left out: requests that were
+    under way, notices that were due before *now*, undo, everything that waited for a controller.
 
     Returns:
         The new epoch; its first record is still to be written.
@@ -120,6 +123,8 @@ def take_over(
 def cite(db: Database, cited: Cited) -> None:
     """Keep what the first record of the epoch that now begins will say of the one before."""
     meta.put(db, _CITED, json.dumps(cited._asdict()))
+    if cited.reason not in _RUNS_GO_ON:
+        runs.doubt(db, f"a new ledger began here ({cited.reason.replace('_', ' ')})")
 
 
 def cited(db: Database) -> Cited | None:

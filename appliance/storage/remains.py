@@ -9,7 +9,7 @@ from typing import Final
 
 from appliance.contracts.audit import AuditRow
 from appliance.contracts.tree import leaf_hash
-from appliance.storage import forgetting
+from appliance.storage import forgetting, runs
 from appliance.storage.carving import Carved
 from appliance.storage.probing import Row
 
@@ -26,6 +26,7 @@ SMALL: Final = {
     "schedules": "schedule_id, kind, label, call, due_at, weekly, duration_s, due_monotonic_s, boot",
     "notes": "note_id, written_at, text",
     "holds": "hold_id, epoch, first, last, reason, by, at, released_at",
+    "runs": "run_id, workflow, version, digest, started_at, ended_at, seq, state, body",
 }
 """Every table that is kept, but the ledger, and its columns."""
 
@@ -34,12 +35,19 @@ PAST: Final = "rowid, epoch, seq, kind, request_id, at, leaf, body, personal"
 TREE: Final = "epoch, level, n, hash"
 CHECKPOINTS: Final = "epoch, size, at, note"
 
+_MAINTENANCE: Final = "maintenance"
+_FACTS: Final = frozenset({"epoch", "boot", forgetting.HORIZON, runs.DOUBT, _MAINTENANCE})
+"""Names in `meta` that are kept."""
+
 _STATUSES: Final = frozenset({"queued", "taken", "parked", "done"})
 _KINDS: Final = frozenset({"countdown", "reminder", "weekly"})
 
 
 class Remains:
-    """Rows of the small tables, each once: the first that was found of a key counts, but what is settled is settled."""
+    """Rows of the small tables, each once: the first that was found of a key counts.
+
+    But what is settled is settled, and of a run the row with more steps counts.
+    """
 
     def __init__(self) -> None:
         self._rows: dict[str, dict[object, Row]] = {table: {} for table in SMALL}
@@ -49,8 +57,7 @@ class Remains:
         if not _SHAPES[table](row):
             return False
         before = self._rows[table].get(row[0])
-        settles = table == "inbox" and before is not None and before[3] != "done" and row[3] == "done"
-        if before is not None and not settles:
+        if before is not None and not _supersedes(table, row, before):
             return False
         self._rows[table][row[0]] = row
         return before is None
@@ -74,6 +81,16 @@ class Remains:
     def horizon(self) -> str | None:
         """Before when age had erased what people said, if the file still says so."""
         return self._fact(forgetting.HORIZON)
+
+    @property
+    def doubt(self) -> str:
+        """Why nobody knew where the runs of workflows were already, if the file still says so."""
+        return self._fact(runs.DOUBT) or ""
+
+    @property
+    def kept_as_they_are(self) -> dict[str, str]:
+        """What of `meta` goes into the new file unchanged: a machine that was locked for maintenance stays locked."""
+        return {key: said for key in (_MAINTENANCE,) if (said := self._fact(key)) is not None}
 
     @property
     def acknowledged(self) -> int | None:
@@ -146,6 +163,12 @@ def checked(row: Row) -> AuditRow | None:
     )
 
 
+def _supersedes(table: str, row: Row, before: Row) -> bool:
+    if table == "runs":
+        return int(str(row[6])) > int(str(before[6]))
+    return table == "inbox" and before[3] != "done" and row[3] == "done"
+
+
 def _is_time(value: object) -> bool:
     try:
         datetime.fromisoformat(str(value))
@@ -190,8 +213,15 @@ def _hold(row: Row) -> bool:
     return len(row) == 8 and _texts(row[1], row[4], row[5]) and isinstance(row[2], int) and isinstance(row[3], int)
 
 
+def _run(row: Row) -> bool:
+    if len(row) != 9 or not all(isinstance(row[n], int) for n in (2, 6)):
+        return False
+    ended = row[5] is None or _is_time(row[5])
+    return _texts(*row[:2], row[3], row[7]) and _is_time(row[4]) and ended and _is_json(row[8])
+
+
 _SHAPES: Final[dict[str, Callable[[Row], bool]]] = {
-    "meta": lambda row: len(row) == 2 and _texts(*row) and row[0] in {"epoch", "boot", forgetting.HORIZON},
+    "meta": lambda row: len(row) == 2 and _texts(*row) and row[0] in _FACTS,
     "streams": lambda row: len(row) == 3 and row[0] in {"audit", "evt"} and all(isinstance(n, int) for n in row[1:]),
     "issuers": _issuer,
     "inbox": _inbox,
@@ -200,4 +230,5 @@ _SHAPES: Final[dict[str, Callable[[Row], bool]]] = {
     "schedules": _schedule,
     "notes": lambda row: len(row) == 3 and _is_time(row[1]) and _texts(row[2]),
     "holds": _hold,
+    "runs": _run,
 }

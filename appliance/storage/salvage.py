@@ -3,7 +3,9 @@
 Kept: notes, schedules, holds, issuers' counters, replies, events that nobody acknowledged, and every readable record of
 the ledger, under the epoch that it had. Requests: what was settled stays settled, so that the same command is not done
 twice. What was queued or taken is called in doubt, because its newer row may be the one that was lost. What waited for
-a person is refused, and undo is dropped: both speak of a state that nobody can vouch for any more.
+a person is refused, and undo is dropped: both speak of a state that nobody can vouch for any more. Where a workflow is
+stays as it was read, and is in doubt (`runs.doubted`) unless all of it could be: then its laws deny until a person
+begins it anew.
 
 Covers: a power cut between any two steps (`finish`), pages that no index leads to (`carving`), a log that belongs to
 another file, a header that is gone. What was lost is counted as far as it can be known, and told in the first records.
@@ -24,7 +26,7 @@ from typing import Final
 from appliance import lasting
 from appliance.contracts.audit import AuditRow
 from appliance.contracts.record import JsonObject
-from appliance.storage import carving, database, forgetting, meta, past, probing, remains, soundness
+from appliance.storage import carving, database, forgetting, meta, past, probing, remains, runs, soundness
 from appliance.storage.carving import Carved
 from appliance.storage.database import Database
 from appliance.storage.past import Cited
@@ -107,6 +109,9 @@ def _save(path: Path, db: Database) -> None:
                 carved += found.add(of, remains.as_row(of, row))
     epoch = found.epoch or _epoch_of_records(path) or UNKNOWN_EPOCH
     report = _keep(db, found, lost=[table for table in unreachable if gaps.get(table) or reader is None])
+    if found.doubt or "runs" in unreachable or soundness.log_is_foreign(path):
+        # The newest row of a run may be among what is lost; it is kept, and nobody goes on from it by himself.
+        runs.doubt(db, found.doubt or "the database was damaged")
     report |= _keep_ledger(path, db, epoch, horizon=found.horizon)
     report |= {"epoch": epoch, "carved_rows": carved}
     meta.put(db, REPORT, json.dumps(report))
@@ -135,12 +140,14 @@ def _keep(db: Database, found: Remains, *, lost: list[str]) -> JsonObject:
             connection.execute(
                 "insert or ignore into outbox (envelope_id, kind, at, body) values (?, ?, ?, ?)", row[1:]
             )
-        for table in ("notes", "schedules", "replies", "issuers", "holds"):
+        for table in ("notes", "schedules", "replies", "issuers", "holds", "runs"):
             for row in found.rows(table):
                 places = ", ".join("?" * len(row))
                 connection.execute(f"insert or ignore into {table} values ({places})", row)  # noqa: S608 -- our own names
         if found.boot:
             meta.put(db, "boot", str(found.boot))
+        for key, value in found.kept_as_they_are.items():
+            meta.put(db, key, value)
     return {
         "saved": {table: len(found.rows(table)) for table in remains.SMALL if table not in {"meta", "streams"}},
         "not_whole": list(lost),

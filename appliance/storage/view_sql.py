@@ -6,7 +6,20 @@ from __future__ import annotations
 
 import re
 from textwrap import dedent
-from typing import Final
+from typing import Final, NamedTuple
+
+
+class View(NamedTuple):
+    """A table that is worked out when it is read."""
+
+    name: str
+    tells: str
+    columns: dict[str, str]
+    """Name to meaning, in order."""
+
+    sql: str
+    """The `select` behind it."""
+
 
 _EPOCH: Final = "(select value from meta where key = 'epoch')"
 

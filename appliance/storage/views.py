@@ -12,21 +12,11 @@ from __future__ import annotations
 
 import sqlite3
 from textwrap import dedent
-from typing import Final, NamedTuple
+from typing import Final
 
+from appliance.storage import run_views
 from appliance.storage import view_sql as sql
-
-
-class View(NamedTuple):
-    """A table that is worked out when it is read."""
-
-    name: str
-    tells: str
-    columns: dict[str, str]
-    """Name to meaning, in order."""
-
-    sql: str
-    """The `select` behind it."""
+from appliance.storage.view_sql import View
 
 
 def apply(connection: sqlite3.Connection) -> None:
@@ -285,6 +275,14 @@ TIMELINE: Final = View(
             when 'resolved' then 'a person says: it '
               || iif({sql.of("r", "facts.happened")}, 'happened', 'did not happen')
             when 'emergency' then iif({sql.of("r", "facts.latched")}, 'EMERGENCY STOP', 'emergency stop released')
+            when 'people' then 'people: ' || {sql.of("r", "facts.what")}
+              || coalesce(' ' || {sql.of("r", "facts.name")}, '')
+            when 'run' then {run_views.LINE}
+            when 'laws' then coalesce('NO LAWS CAN BE USED: ' || {sql.of("r", "facts.barred")}, 'laws in force: '
+              || (select coalesce(group_concat(json_extract(l.value, '$.name') || ' '
+                || json_extract(l.value, '$.version'), ', '), 'none') from json_each(r.body, '$.facts.laws') as l))
+            when 'maintenance' then iif({sql.of("r", "facts.on")}, 'locked for maintenance by ',
+              'maintenance lock released by ') || {sql.of("r", "facts.by")}
             when 'note' then coalesce({sql.of("r", "facts.asked_as")} || ' to ' || {sql.of("r", "facts.of")},
               {sql.of("r", "facts.event")}, 'note')
             else replace(r.kind, '_', ' ')
@@ -320,4 +318,4 @@ SEGMENTS: Final = View(
     ).strip(),
 )
 
-VIEWS: Final = (DECISIONS, CALLS, RULES, CANDIDATES, STOPS, SYSTEM, TIMELINE, SEGMENTS)
+VIEWS: Final = (DECISIONS, CALLS, RULES, CANDIDATES, STOPS, *run_views.VIEWS, SYSTEM, TIMELINE, SEGMENTS)

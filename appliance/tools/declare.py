@@ -173,6 +173,12 @@ def bound(family: object, *, names: Names | None = None) -> tuple[Tool, ...]:
     return tuple(found)
 
 
+def wanted(family: type) -> dict[str, tuple[str, ...]]:
+    """Return by name of each `@tool` method the kinds of entities without which it is left out."""
+    declared = (getattr(attribute, _DECLARATION, None) for attribute in vars(family).values())
+    return {d.name: tuple(k for k in _required(d.arguments) if isinstance(k, str)) for d in declared if d is not None}
+
+
 def from_record(
     arguments: type[BaseModel], run: Run, claims: Claims, *, name: str | None = None, names: Names | None = None
 ) -> Tool:
@@ -242,14 +248,18 @@ def _spec(name: Any, description: Any, parameters: Any, claims: Claims) -> ToolS
 
 
 def _is_idle(arguments: type[BaseModel], names: Names) -> bool:
-    kinds = [
+    kinds = _required(arguments)
+    return any(not (names.get(kind, ("",)) if isinstance(kind, str) else kind) for kind in kinds)
+
+
+def _required(arguments: type[BaseModel]) -> list[str | tuple[str, ...]]:
+    return [
         mark.of
         for field in arguments.model_fields.values()
         if field.is_required()
         for mark in field.metadata
         if isinstance(mark, Entities)
     ]
-    return any(not (names.get(kind, ("",)) if isinstance(kind, str) else kind) for kind in kinds)
 
 
 def _require_check(name: str, claims: Claims) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 from appliance.contracts.record import JsonObject
@@ -11,9 +12,13 @@ from appliance.tools import declare
 from appliance.tools.declare import CannotDo, Did, Entities
 from appliance.tools.outputs import Outputs
 from appliance.tools.pins import Board, Channel
+from appliance.tools.sampler import Stands
 from appliance.tools.site import Door, Site
 
 FAMILY: Final = "doors_and_locks"
+WORDS: Final[Mapping[str, tuple[str, str]]] = {"lock": ("unlocked", "locked"), "gate": ("open", "closed")}
+"""How a door stands with current, and without."""
+
 LockName = Annotated[str, Entities("locks")]
 GateName = Annotated[str, Entities("gates")]
 
@@ -37,43 +42,44 @@ class Doors:
 
     def state(self) -> JsonObject:
         """Return how each door is driven."""
-        return {door.name: self.standing(door) for door in self._doors.values()}
+        return {door.name: self._stands(door).word for door in self._doors.values()}
 
-    def standing(self, door: Door) -> str:
-        """Return `locked`, `unlocked`, `closed` or `open`, as the output says."""
+    def standing(self, device: str) -> Stands | None:
+        """Return `locked`, `unlocked`, `closed` or `open`, as the output of the door says."""
+        door = self._find(device)
+        return None if door is None else self._stands(door)
+
+    def _stands(self, door: Door) -> Stands:
         powered = self._outputs.read(output_of(door.name)) > 0
-        if door.kind == "lock":
-            return "unlocked" if powered else "locked"
-        return "open" if powered else "closed"
+        return Stands(WORDS[door.kind][0 if powered else 1], powered)
 
-    def find(self, name: str) -> Door | None:
-        """Return the door called *name*."""
+    def _find(self, name: str) -> Door | None:
         return self._doors.get(name.casefold())
 
     def _is_locked(self, did: Did, door: str) -> bool:
-        return self._stands(door, "locked")
+        return self._is(door, "locked")
 
     def _is_unlocked(self, did: Did, door: str) -> bool:
-        return self._stands(door, "unlocked")
+        return self._is(door, "unlocked")
 
     def _is_open(self, did: Did, gate: str) -> bool:
-        return self._stands(gate, "open")
+        return self._is(gate, "open")
 
     def _is_closed(self, did: Did, gate: str) -> bool:
-        return self._stands(gate, "closed")
+        return self._is(gate, "closed")
 
     def _lock_as_before(self, door: str) -> ToolCall | None:
-        found = self.find(door)
+        found = self._find(door)
         if found is None:
             return None
-        before = Doors.lock_door if self.standing(found) == "locked" else Doors.unlock_door
+        before = Doors.lock_door if self._is(door, "locked") else Doors.unlock_door
         return declare.call(before, door=found.name)
 
     def _gate_as_before(self, gate: str) -> ToolCall | None:
-        found = self.find(gate)
+        found = self._find(gate)
         if found is None:
             return None
-        before = Doors.close_gate if self.standing(found) == "closed" else Doors.open_gate
+        before = Doors.close_gate if self._is(gate, "closed") else Doors.open_gate
         return declare.call(before, gate=found.name)
 
     @declare.tool(risk=Risk.LOW, family=FAMILY, check=_is_locked, undo=_lock_as_before)
@@ -113,15 +119,16 @@ class Doors:
         return self._drive(gate, "gate", powered=False)
 
     def _drive(self, name: str, kind: str, *, powered: bool) -> Did | CannotDo:
-        door = self.find(name)
+        door = self._find(name)
         if door is None or door.kind != kind:
             return CannotDo(f"There is no {kind} called {name}.")
         if powered:
             self._outputs.energise(output_of(door.name), 1.0)
         else:
             self._outputs.settle(output_of(door.name))
-        return Did(f"{door.name.capitalize()}: {self.standing(door)}.", self.standing(door))
+        stands = self._stands(door).word
+        return Did(f"{door.name.capitalize()}: {stands}.", stands)
 
-    def _stands(self, name: str, standing: str) -> bool:
-        door = self.find(name)
-        return door is not None and self.standing(door) == standing
+    def _is(self, name: str, word: str) -> bool:
+        stands = self.standing(name)
+        return stands is not None and stands.word == word

@@ -15,9 +15,11 @@ from appliance.tools import declare
 from appliance.tools.declare import INTERNAL, CannotDo, Did, Entities, Unit
 from appliance.tools.outputs import Outputs
 from appliance.tools.pins import Board, Channel
+from appliance.tools.sampler import Stands
 from appliance.tools.site import Light, Site
 
 FAMILY: Final = "lighting"
+WORDS: Final = ("on", "off")
 READ_BACK_TOLERANCE: Final = 0.005
 """Half a percent of full brightness: PWM drivers round."""
 
@@ -60,6 +62,14 @@ class Lighting:
     def state(self) -> JsonObject:
         """Return each lamp's room, level and colour."""
         return {light.name: self._shown(light) for light in self._site.lights}
+
+    def standing(self, device: str) -> Stands | None:
+        """Return whether a lamp is on; a name that means several lamps is none."""
+        light = next((light for light in self._site.lights if light.name.casefold() == device.casefold()), None)
+        if light is None:
+            return None
+        lit = self._lamp(light).level > 0
+        return Stands(WORDS[0 if lit else 1], lit)
 
     def _level_is(self, level: float, room: str) -> bool:
         return all(abs(self._lamp(light).level - level) <= READ_BACK_TOLERANCE for light in self._lights(room))

@@ -55,6 +55,9 @@ class Outputs:
         self._channels = dict(channels)
         self._monotonic = monotonic
         self._latched: str | None = None
+        self.stops_n = 0
+        """Emergency stops so far: what one has ended does not go on by itself when the latch is released."""
+
         self._barred: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
         self._holds: dict[str, _Hold] = {}
         # Held for a dictionary access, never while a pin is written or a tool runs; the stop does not take it.
@@ -104,6 +107,7 @@ class Outputs:
         """Latch, and drive every output to its safe value; takes no lock, no database, and never raises."""
         began_s = self._monotonic()
         self._latched = reason or "emergency stop"
+        self.stops_n += 1
         failed = []
         for name, channel in self._channels.items():
             try:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-from appliance.contracts.audit import Moment
 from appliance.contracts.toolspec import Parameter, Risk, ToolSpec
 from appliance.storage.database import open_database
+from appliance.tools.catalogue import NoClock
 from appliance.tools.declare import INTERNAL
 from appliance.tools.site import Site
 from appliance.tools.toolbox import open_toolbox
@@ -31,22 +30,6 @@ confirms it. Every tool that is not *read* looks at its effect afterwards and sa
 _INTERNAL_NOTE: Final = "Internal: called by timers and by undo, through the same gate; never offered to the model."
 
 
-class _NoClock:
-    """The declarations do not depend on the time."""
-
-    def now(self) -> datetime:
-        return datetime(1970, 1, 1, tzinfo=UTC)
-
-    def monotonic_s(self) -> float:
-        return 0.0
-
-    def is_trusted(self) -> bool:
-        return False
-
-    def moment(self) -> Moment:
-        return Moment(at=self.now(), monotonic_s=0.0, boot=0, clock="untrusted")
-
-
 def page() -> str:
     """Return the reference page."""
     with tempfile.TemporaryDirectory() as folder:
@@ -54,7 +37,7 @@ def page() -> str:
         toolbox = open_toolbox(
             Site.demonstration(),
             db=opened.db,
-            clock=_NoClock(),
+            clock=NoClock(),
             home=Path(folder),
             understand=lambda words: f"no model reads {words!r} here",
         )

@@ -11,16 +11,34 @@ from appliance.contracts.record import JsonObject
 from appliance.contracts.toolcall import GroundedCall, ToolResult
 from appliance.contracts.toolspec import ToolSpec
 from appliance.errors import ApplianceError, ToolSchemaError
+from appliance.tools import orders
 from appliance.tools.declare import INTERNAL, CannotDo, Tool
+from appliance.tools.orders import Change, Permit
 from appliance.tools.outputs import MadeSafe, Outputs
+from appliance.tools.sampler import Sampler, Stands
 
 
 @runtime_checkable
 class Ticking(Protocol):
     """A family that has something to do between calls."""
 
-    def tick(self) -> None:
-        """Do it; called about every second."""
+    def tick(self, permit: Permit) -> tuple[Change, ...]:
+        """Do it; called about every second.
+
+        Args:
+            permit: asked for every order that still has an effect; what it is against goes to the safe side.
+
+        Returns:
+            Orders that were held back, or that go on, since the last time.
+        """
+
+
+@runtime_checkable
+class Standing(Protocol):
+    """A family whose devices stand in one of two ways."""
+
+    def standing(self, device: str) -> Stands | None:
+        """Return how *device* stands, read back from its output; None where it is none of this family's."""
 
 
 @runtime_checkable
@@ -34,7 +52,18 @@ class Stateful(Protocol):
 class Registry:
     """The tools of one site, by name."""
 
-    def __init__(self, tools: Iterable[Tool], outputs: Outputs, families: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self,
+        tools: Iterable[Tool],
+        outputs: Outputs,
+        families: Mapping[str, object] | None = None,
+        sampler: Sampler | None = None,
+    ) -> None:
+        """Keep what is needed to act.
+
+        Args:
+            sampler: reads what the families measure; it ends with them.
+        """
         self._tools: dict[str, Tool] = {}
         for tool in tools:
             if tool.spec.name in self._tools:
@@ -42,6 +71,7 @@ class Registry:
             self._tools[tool.spec.name] = tool
         self._outputs = outputs
         self._families = dict(families or {})
+        self._sampler = sampler
         self._hanging: dict[str, threading.Thread] = {}
 
     def specs(self) -> tuple[ToolSpec, ...]:
@@ -57,6 +87,10 @@ class Registry:
         tool = self._tools.get(name)
         return None if tool is None else tool.spec
 
+    def times_s(self) -> dict[str, float]:
+        """Return how long a call of each tool may take before it counts as hanging."""
+        return {name: tool.timeout_s for name, tool in self._tools.items()}
+
     def perform(self, call: GroundedCall) -> ToolResult:
         """Do what *call* says and look at the effect; a failure is a result, never an exception.
 
@@ -70,11 +104,22 @@ class Registry:
             return ToolResult(status="failed", message=f"{call.tool} still hangs from an earlier call.")
         return self._within_time(tool, lambda: _performed(tool, call))
 
-    def tick(self) -> None:
-        """Let families do what is due between calls (the thermostat); call it about every second."""
-        for family in self._families.values():
-            if isinstance(family, Ticking):
-                family.tick()
+    def tick(self, permit: Permit = orders.anything) -> tuple[Change, ...]:
+        """Let families do what is due between calls (the thermostat); call it about every second.
+
+        Args:
+            permit: what the laws say of an order that still has an effect.
+
+        Returns:
+            Orders that were held back, or that go on, since the last time: each is told once.
+        """
+        ticking = (family for family in self._families.values() if isinstance(family, Ticking))
+        return tuple(change for family in ticking for change in family.tick(permit))
+
+    def standing(self, device: str) -> Stands | None:
+        """Return how a lamp, a machine or a door stands now, read back; None where there is no such device."""
+        families = (family for family in self._families.values() if isinstance(family, Standing))
+        return next((found for family in families if (found := family.standing(device)) is not None), None)
 
     def state(self) -> JsonObject:
         """Return what each device is doing now, read back."""
@@ -94,6 +139,8 @@ class Registry:
 
     def close(self) -> None:
         """Make the outputs safe and give the pins back."""
+        if self._sampler is not None:
+            self._sampler.stop()
         self._outputs.close()
 
     def _within_time(self, tool: Tool, work: Callable[[], ToolResult]) -> ToolResult:

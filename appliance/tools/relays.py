@@ -1,4 +1,7 @@
-"""Machines on relays: they run for a while and stop by themselves."""
+"""Machines on relays: they run for a while and stop by themselves, earlier if the laws turn against it.
+
+A machine that was stopped so does not start again by itself, whatever becomes of the reason: somebody asks for it.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,14 @@ from appliance.contracts.toolcall import ToolCall
 from appliance.contracts.toolspec import Risk
 from appliance.tools import declare
 from appliance.tools.declare import CannotDo, Did, Entities, Unit
+from appliance.tools.orders import Change, Permit
 from appliance.tools.outputs import Outputs
 from appliance.tools.pins import Board, Channel
+from appliance.tools.sampler import Stands
 from appliance.tools.site import Machine, Site
 
 FAMILY: Final = "relays"
+WORDS: Final = ("running", "stopped")
 MachineName = Annotated[str, Entities("machines")]
 
 
@@ -29,23 +35,53 @@ def output_of(machine: str) -> str:
     return f"machine/{machine}"
 
 
+def stands(outputs: Outputs, machine: str) -> Stands:
+    """Return how a machine stands, read back from its output."""
+    runs = outputs.read(output_of(machine)) > 0
+    return Stands(WORDS[0 if runs else 1], runs)
+
+
 class Relays:
     """The machines of a site."""
 
     def __init__(self, site: Site, outputs: Outputs) -> None:
         self._machines = {m.name.casefold(): m for m in site.runnable()}
         self._outputs = outputs
+        self._orders: dict[str, ToolCall] = {}
+        """By machine: the call that set it going."""
+
+        self._held: dict[str, str] = {}
+        """By machine: why the laws have stopped it."""
 
     def state(self) -> JsonObject:
-        """Return which machines run, and for how much longer."""
-        found: JsonObject = {}
-        for machine in self._machines.values():
-            left_s = self._outputs.left_s(output_of(machine.name))
-            found[machine.name] = {
-                "running": self._runs(machine),
-                "left_s": None if left_s is None else round(left_s),
-            }
-        return found
+        """Return which machines run, for how much longer, and which the laws have stopped."""
+        return {machine.name: self._shown(machine) for machine in self._machines.values()}
+
+    def standing(self, device: str) -> Stands | None:
+        """Return whether a machine runs."""
+        machine = self._machine(device)
+        return None if machine is None else stands(self._outputs, machine.name)
+
+    def tick(self, permit: Permit) -> tuple[Change, ...]:
+        """Stop what the laws do not permit any more."""
+        changes = []
+        for name, order in tuple(self._orders.items()):
+            if not self._outputs.read(output_of(name)):
+                del self._orders[name]
+                continue
+            held = permit(order)
+            if held:
+                self._outputs.settle(output_of(name))
+                del self._orders[name]
+                self._held[name] = held
+                changes.append(Change(order, held))
+        return tuple(changes)
+
+    def _shown(self, machine: Machine) -> JsonObject:
+        left_s = self._outputs.left_s(output_of(machine.name))
+        shown: JsonObject = {"running": self._runs(machine), "left_s": None if left_s is None else round(left_s)}
+        held = self._held.get(machine.name)
+        return shown | ({"held": held} if held else {})
 
     def _is_running(self, did: Did, machine: str, minutes: float | None) -> bool:
         found = self._machine(machine)
@@ -81,6 +117,10 @@ class Relays:
         run_s = found.max_run_s if minutes is None else minutes * 60
         if run_s > found.max_run_s:
             return CannotDo(f"The {found.name} may run for {_spoken(found.max_run_s)} at most.")
+        given = {"machine": found.name} if minutes is None else {"machine": found.name, "minutes": minutes}
+        # Known before it runs, so that nothing ever runs of which the laws are not asked.
+        self._orders[found.name] = declare.call(Relays.start_machine, **given)
+        self._held.pop(found.name, None)
         self._outputs.energise(output_of(found.name), 1.0, for_s=run_s)
         return Did(f"The {found.name} runs and stops by itself in {_spoken(run_s)}.", {"run_s": run_s})
 
@@ -95,6 +135,7 @@ class Relays:
         if found is None:
             return CannotDo(f"There is no machine called {machine}.")
         self._outputs.settle(output_of(found.name))
+        self._held.pop(found.name, None)
         return Did(f"The {found.name} is stopped.")
 
     def _machine(self, name: str) -> Machine | None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from datetime import UTC, tzinfo
+from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -90,10 +92,13 @@ class Sensor(Record):
     kind: Literal["temperature", "humidity", "contact"]
     room: Name | None = None
     door: Name | None = None
-    """For a contact: the door that it watches."""
+    """For a contact: the door that it watches. A contact with a room instead watches a window there."""
 
     path: str | None = None
-    """A file of the kernel that holds the value (1-Wire `temperature` or `w1_slave`, IIO, hwmon); absent: simulated."""
+    """A file of the kernel that holds the value (1-Wire `temperature` or `w1_slave`, IIO, hwmon); absent: simulated.
+
+    A contact is closed at 0 and open at anything else.
+    """
 
     scale: float = 0.001
     """Value = number in the file times this; the kernel counts in thousandths."""
@@ -171,6 +176,17 @@ class Site(Record):
         pins += [*(m.pin for m in self.machines), *(d.pin for d in self.doors)]
         _once("pins", [f"pin {p}" for p in pins if p is not None])
         return self
+
+    @property
+    def law_zone(self) -> tzinfo:
+        """Return the zone in which laws mean times of day: the site's, else the system's with its summer time."""
+        if self.timezone:
+            return ZoneInfo(self.timezone)
+        try:
+            with Path("/etc/localtime").open("rb") as file:
+                return ZoneInfo.from_file(file, key="localtime")
+        except (OSError, ValueError):
+            return UTC
 
     @property
     def zone(self) -> ZoneInfo | None:
@@ -260,11 +276,11 @@ def _known(where: str, name: str, known: Iterable[str], what: str) -> None:
 
 def _placed(sensor: Sensor, rooms: tuple[str, ...], doors: list[str]) -> None:
     where = f"sensors: {sensor.name!r}"
-    if sensor.kind == "contact":
-        if sensor.door is None or sensor.room is not None:
-            raise ValueError(f"{where}: a contact names its door, not a room")
+    if sensor.kind == "contact" and (sensor.door is None) == (sensor.room is None):
+        raise ValueError(f"{where}: a contact names its door, or the room of its window, and not both")
+    if sensor.kind != "contact" and (sensor.room is None or sensor.door is not None):
+        raise ValueError(f"{where}: a {sensor.kind} sensor names its room, not a door")
+    if sensor.door is not None:
         _known(f"{where}: door", sensor.door, doors, "doors")
-    else:
-        if sensor.room is None or sensor.door is not None:
-            raise ValueError(f"{where}: a {sensor.kind} sensor names its room, not a door")
+    if sensor.room is not None:
         _known(f"{where}: room", sensor.room, rooms, "rooms")

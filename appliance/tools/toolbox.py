@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from appliance.contracts.clock import Clock
 from appliance.storage.database import Database
@@ -19,10 +19,13 @@ from appliance.tools.outputs import Outputs
 from appliance.tools.recurring import Recurring, Understand
 from appliance.tools.registry import Registry
 from appliance.tools.relays import Relays
-from appliance.tools.sensors import Sensors
+from appliance.tools.sampler import Measured, Sampler
+from appliance.tools.sensors import SILENT_AFTER_S, Sensors, source_of
 from appliance.tools.site import Site, Thermostat
 from appliance.tools.system import System
 from appliance.tools.timers import Timers
+
+THERMOSTAT_LOOKS_S: Final = 1.0
 
 
 class Toolbox(NamedTuple):
@@ -30,6 +33,9 @@ class Toolbox(NamedTuple):
 
     registry: Registry
     outputs: Outputs
+    sampler: Sampler
+    """What the site measures, for whoever acts on it."""
+
     pins: str
     """Where pins are driven, in one sentence."""
 
@@ -61,12 +67,14 @@ def open_toolbox(
     channels = lighting.channels(site, board) | relays.channels(site, board) | doors.channels(site, board)
     outputs = Outputs(channels, monotonic=monotonic)
     gates = Doors(site, outputs)
-    sensors = Sensors(site, clock, lambda name: None if (door := gates.find(name)) is None else gates.standing(door))
+    sampler = Sampler(lambda source: registry.standing(source.name) if source.kind == "device"
+                      else sensors.measured(source.name), clock)  # fmt: skip
+    sensors = Sensors(site, clock, gates.standing, sampler, simulated=board.simulated)
     families: dict[str, object] = {}
     if site.lights:
         families["lights"] = Lighting(site, outputs)
     if site.thermostat is not None:
-        families["climate"] = Climate(site.thermostat, outputs, _measure(sensors, site.thermostat))
+        families["climate"] = Climate(site.thermostat, outputs, _thermometer(sampler, site.thermostat, clock))
     if site.machines:
         families["machines"] = Relays(site, outputs)
     if site.doors:
@@ -79,8 +87,20 @@ def open_toolbox(
     families["notes"] = Notes(db, clock)
     families["system"] = System(clock, home)
     tools = [tool for family in families.values() for tool in declare.bound(family, names=site.names())]
-    return Toolbox(Registry([*tools, *more], outputs, families), outputs, board.why, board.simulated)
+    registry = Registry([*tools, *more], outputs, families, sampler)
+    return Toolbox(registry, outputs, sampler, board.why, board.simulated)
 
 
-def _measure(sensors: Sensors, thermostat: Thermostat) -> Callable[[], float | None]:
-    return lambda: sensors.read(thermostat.sensor).value
+def _thermometer(sampler: Sampler, thermostat: Thermostat, clock: Clock) -> Callable[[], float | None]:
+    source = source_of(thermostat.sensor)
+
+    def measure_c() -> float | None:
+        # Watched from the first look on, in a thread of its own: a thermometer that hangs must not hang the heating.
+        sampler.watch("thermostat", {source: THERMOSTAT_LOOKS_S})
+        sampler.fresh((source,))
+        sample = sampler.newest(source)
+        if sample is None or clock.monotonic_s() - sample.at.monotonic_s > SILENT_AFTER_S:
+            return None
+        return sample.value.value if isinstance(sample.value, Measured) else None
+
+    return measure_c

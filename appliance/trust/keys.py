@@ -144,8 +144,13 @@ def make_new(path: Path) -> SigningKey:
     return load_or_make(path)
 
 
+def new_pem() -> bytes:
+    """Return a new private key, as key files hold it."""
+    return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
 def _make(path: Path) -> None:
-    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem = new_pem()
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         lasting.make_folder(path.parent, 0o700)

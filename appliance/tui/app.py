@@ -11,32 +11,30 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import ClassVar, Final
 
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 from textual.screen import Screen
 
-from appliance.client import Appliance
 from appliance.contracts.home import Home
 from appliance.errors import StorageError
-from appliance.tui import follower, glyphs, looks, proof
-from appliance.tui.glance import Glance
+from appliance.tui import commands, follower, glyphs, law_desk, looks, proof
+from appliance.tui.errands import STOP, Errands
 from appliance.tui.queries import Entry, History
 from appliance.tui.screens.detail import DetailScreen
 from appliance.tui.screens.help import HelpScreen
+from appliance.tui.screens.laws import LawsScreen
 from appliance.tui.screens.ledger import LedgerScreen
 from appliance.tui.screens.main import MainScreen
 from appliance.tui.screens.release import ReleaseScreen
-from appliance.tui.widgets.alarm import Alarm
+from appliance.tui.screens.told import ToldScreen
 from appliance.tui.widgets.history_list import HistoryList
-
-STOP: Final = "stop"
 
 POLL_S: Final = 0.5
 """How often one pragma asks whether the ledger has grown."""
 
 
-class ConsoleApp(App[int]):
+class ConsoleApp(Errands):
     """A client of the daemon: closing it, or killing it, changes nothing on the device."""
 
     TITLE = "appliance"
@@ -46,13 +44,18 @@ class ConsoleApp(App[int]):
         Binding("f12,ctrl+e", "emergency_stop", "STOP", priority=True, key_display="F12"),
         Binding("ctrl+r", "release", "Release", priority=True, key_display="^R"),
         Binding("f1", "help", "Help", key_display="F1"),
+        Binding("f2", "go('history')", "History", show=False),
+        Binding("f3", "go('card')", "Card", show=False),
+        Binding("f4", "next_waiting", "Waiting", show=False),
         Binding("f5", "ledger", "Ledger", show=False),
+        Binding("f6", "go('devices')", "Devices", show=False),
+        Binding("f7", "laws", "Laws", key_display="F7"),
+        Binding("ctrl+o", "maintenance", "Maintenance", show=False),
         Binding("ctrl+p", "command_palette", "Commands", key_display="^P", priority=True),
         Binding("ctrl+t", "toggle_theme", "Theme", show=False, priority=True),
-        Binding("ctrl+q", "quit", "Quit", priority=True, key_display="^Q"),
+        Binding("ctrl+q", "quit", "Quit", show=False, priority=True),
     ]
 
-    glance: reactive[Glance | None] = reactive(None)
     lost: reactive[str] = reactive("")
 
     def __init__(
@@ -71,19 +74,19 @@ class ConsoleApp(App[int]):
             zone: time zone of what is shown; the system's when absent.
             plain: draw with ASCII only.
         """
-        super().__init__()
+        super().__init__(home)
         for theme in (looks.DARK, looks.LIGHT):
             self.register_theme(theme)
         self.theme = looks.DARK.name
-        self._appliance = Appliance(home)
         self._database = Home(home).database
         self._history = History(self._database)
-        self._follower = follower.Follower(self._appliance, self)
+        self._follower = follower.Follower(self.appliance, self)
         self._zone = zone
         self._now = now
         self._glyphs = glyphs.PLAIN if plain else glyphs.RICH
         self._is_plain = plain
         self._main = MainScreen(self._glyphs, now=now, monotonic_s=monotonic_s, new_token=new_token, zone=zone)
+        self._monotonic_s = monotonic_s
         self._home = home
 
     def get_default_screen(self) -> Screen[None]:
@@ -129,7 +132,10 @@ class ConsoleApp(App[int]):
 
     def on_settled(self, event: follower.Settled) -> None:
         """Hand an outcome down."""
-        self._main.show_outcome(event.token, event.outcome)
+        if event.token in (law_desk.SIGN, law_desk.SAID):
+            self.desk.settled(event.token, event.outcome)
+        else:
+            self._main.show_outcome(event.token, event.outcome)
         self._poll()
 
     def on_faulted(self, event: follower.Faulted) -> None:
@@ -137,26 +143,10 @@ class ConsoleApp(App[int]):
         if event.token == STOP:
             reason = f"Use the switch of the machine itself. {event.reason}"
             self.notify(reason, title="THE EMERGENCY STOP WAS NOT HEARD", severity="error", timeout=60, markup=False)
-            return
-        self._main.show_fault(event.token, event.reason)
-
-    # ---- what the screens say
-
-    def on_main_screen_said(self, event: MainScreen.Said) -> None:
-        """Submit words; the token makes a repetition harmless."""
-        follower.ask(self, event.token, lambda: self._appliance.say(event.text, request_id=f"console-{event.token}"))
-
-    def on_main_screen_replied(self, event: MainScreen.Replied) -> None:
-        """Submit a yes or no."""
-        follower.ask(self, event.token, lambda: self._appliance.confirm(event.request_id, yes=event.yes))
-
-    def on_main_screen_answered(self, event: MainScreen.Answered) -> None:
-        """Submit an answer."""
-        follower.ask(self, event.token, lambda: self._appliance.answer(event.request_id, event.text))
-
-    def on_main_screen_undone(self, event: MainScreen.Undone) -> None:
-        """Submit an undo."""
-        follower.ask(self, event.token, self._appliance.undo)
+        elif event.token in (law_desk.SIGN, law_desk.SAID):
+            self.desk.faulted(event.token, event.reason)
+        else:
+            self._main.show_fault(event.token, event.reason)
 
     async def on_history_list_chosen(self, event: HistoryList.Chosen) -> None:
         """Open everything that the ledger holds of an entry."""
@@ -169,13 +159,7 @@ class ConsoleApp(App[int]):
         except StorageError as error:
             self.notify(str(error), severity="error", markup=False)
             return
-        screen = DetailScreen(event.entry, rows, self._glyphs, self._zone)
-        await self.push_screen(screen)
-        self._show_glance()
-
-    def on_detail_screen_resolved(self, event: DetailScreen.Resolved) -> None:
-        """Record what a person knows."""
-        follower.tell(self, "resolve", lambda: self._appliance.resolve(event.request_id, happened=event.happened))
+        await self._open(DetailScreen(event.entry, rows, self._glyphs, self._zone))
 
     # ---- keys
 
@@ -185,10 +169,6 @@ class ConsoleApp(App[int]):
             return self.glance is not None and self.glance.locked
         return True
 
-    def action_emergency_stop(self) -> None:
-        """Stop everything; asked of nobody, and again as often as the key is pressed."""
-        follower.tell(self, STOP, lambda: self._appliance.stop("console"))
-
     def action_release(self) -> None:
         """Ask, then let go."""
         if isinstance(self.screen, ReleaseScreen):
@@ -196,24 +176,37 @@ class ConsoleApp(App[int]):
 
         def decided(yes: bool | None) -> None:  # noqa: FBT001 -- Textual hands in the dialog's result
             if yes:
-                follower.tell(self, "release", self._appliance.release)
+                follower.tell(self, "release", self.appliance.release)
 
         self.push_screen(ReleaseScreen(), decided)
+
+    async def action_go(self, region: str) -> None:
+        """Go to a region of the main screen, wherever one is."""
+        await self._to_main()
+        self._main.action_focus_on(region)
+
+    async def action_next_waiting(self) -> None:
+        """Go to the next request that waits for a person, wherever one is."""
+        await self._to_main()
+        self._main.action_next_waiting()
 
     async def action_help(self) -> None:
         """Open the help."""
         if not isinstance(self.screen, HelpScreen):
-            await self.push_screen(HelpScreen())
-            self._show_glance()
+            await self._open(HelpScreen())
 
     async def action_ledger(self) -> None:
         """Open what an outsider needs to check the ledger."""
-        if isinstance(self.screen, LedgerScreen):
-            return
         found = self._proof()
-        if found is not None:
-            await self.push_screen(LedgerScreen(found, self._glyphs, self._now, self._zone))
-            self._show_glance()
+        if found is not None and not isinstance(self.screen, LedgerScreen):
+            await self._to_main()
+            await self._open(LedgerScreen(found, self._glyphs, self._now, self._zone))
+
+    async def action_laws(self) -> None:
+        """Open the laws in force."""
+        if not isinstance(self.screen, LawsScreen):
+            await self._to_main()
+            await self._open(LawsScreen(self._glyphs, self._monotonic_s, self._zone, is_plain=self._is_plain))
 
     def action_toggle_theme(self) -> None:
         """Dark to light, and back."""
@@ -221,31 +214,24 @@ class ConsoleApp(App[int]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Name every command for the palette."""
-        yield SystemCommand("Emergency stop", "Every output safe, at once, until released", self.action_emergency_stop)
-        if self.glance is not None and self.glance.locked:
-            yield SystemCommand("Release", "Let go of the emergency stop (asks first)", self.action_release)
-        if screen is self._main:
-            yield SystemCommand("Undo", "Take back the last act that can be undone", self._main.action_undo)
-            yield SystemCommand("Waiting", "The next request that waits for a person", self._main.action_next_waiting)
-            for region in ("history", "card", "devices"):
-                yield SystemCommand(
-                    region.capitalize(), f"Go to the {region}", lambda r=region: self._main.action_focus_on(r)
-                )
-        yield SystemCommand("Ledger", "The newest checkpoint, the key, and how to verify", self.action_ledger)
-        yield SystemCommand("Help", "Keys, and how to talk to the device", self.action_help)
-        yield SystemCommand("Dark or light", "Switch the theme", self.action_toggle_theme)
-        yield SystemCommand("Quit", "Leave; the appliance goes on", self.action_quit)
+        return commands.commands(self, self._main, is_main=screen is self._main)
 
     # ---- inside
 
     def _show_glance(self) -> None:
         for screen in self.screen_stack:
-            # A screen that opens or closes has no widgets for a moment; it is told when it is there.
-            if not screen.is_mounted or not screen.query(Alarm):
-                continue
-            if isinstance(screen, MainScreen | DetailScreen | HelpScreen | LedgerScreen):
+            if isinstance(screen, ToldScreen) and screen.is_mounted:
                 screen.show_glance(self.glance, self.lost)
         self.refresh_bindings()
+
+    async def _open(self, screen: ToldScreen) -> None:
+        await self.push_screen(screen)
+        self._show_glance()
+
+    async def _to_main(self) -> None:
+        """Close what lies over the main screen."""
+        while self.screen is not self._main:
+            await self.pop_screen()
 
     def _poll(self) -> None:
         if not self._history.has_changed():

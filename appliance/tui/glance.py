@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from appliance.contracts.local import Outcome
 from appliance.contracts.record import JsonObject
 from appliance.errors import WireError
+from appliance.tui.lawglance import Laws, Part
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Bundle(_Part):
+class Bundle(Part):
     """The network in use."""
 
     name: str = ""
@@ -24,7 +21,7 @@ class Bundle(_Part):
     sha256: str = ""
 
 
-class Mark(_Part):
+class Mark(Part):
     """How far a stream has come."""
 
     sent: int = 0
@@ -37,7 +34,7 @@ class Mark(_Part):
         return max(0, self.newest - self.acked)
 
 
-class Link(_Part):
+class Link(Part):
     """The fleet's side of the device."""
 
     enrolled: bool = False
@@ -47,7 +44,7 @@ class Link(_Part):
     oldest_unsent_at: datetime | None = None
 
 
-class Checkpoint(_Part):
+class Checkpoint(Part):
     """The newest signed statement of how far the ledger is."""
 
     size: int = 0
@@ -55,7 +52,7 @@ class Checkpoint(_Part):
     root: str = ""
 
 
-class Ledger(_Part):
+class Ledger(Part):
     """How far the ledger is, and how far the device has signed it."""
 
     epoch: str = ""
@@ -74,7 +71,7 @@ class Ledger(_Part):
     holds_n: int = 0
 
 
-class Glance(_Part):
+class Glance(Part):
     """The device at a glance."""
 
     device: str = ""
@@ -96,6 +93,7 @@ class Glance(_Part):
     indeterminate: tuple[JsonObject, ...] = ()
     link: Link = Link()
     ledger: Ledger = Ledger()
+    laws: Laws = Laws()
 
     @property
     def state_word(self) -> str:

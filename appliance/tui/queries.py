@@ -11,8 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from appliance.contracts import steps_plainly
 from appliance.contracts.audit import AuditRow
 from appliance.contracts.plainly import plain_name, shown_value
+from appliance.contracts.workflow import Step
 from appliance.errors import StorageError
 from appliance.storage import audit, database
 
@@ -33,6 +35,9 @@ _EVENTS: Final = {
     "pruned": "old records left the device; their roots stay",
     "redacted": "words that people said were erased",
     "hold": "a hold on records was set or released",
+    "laws": "the laws were read",
+    "people": "the list of people changed, or a wrong PIN was given",
+    "run": "",
 }
 """What happens to the device itself, in words."""
 
@@ -142,7 +147,7 @@ class History:
     def _add(self, row: AuditRow) -> None:
         facts = facts_of(row)
         if row.request_id is None:
-            if row.kind in _EVENTS:
+            if row.kind in _EVENTS and not (row.kind == "run" and facts.get("kind") == "noted"):
                 key = f"row-{row.seq}"
                 self._entries[key] = Entry(
                     key, row.seq, datetime.fromisoformat(row.at), row.kind, "", _event_text(row.kind, facts)
@@ -222,7 +227,26 @@ def _calls_text(facts: dict[str, Any]) -> str:
     for asked in (facts.get("question"), facts.get("asked")):
         if not named and isinstance(asked, dict):
             named.append(_call_text(asked))
-    return ", ".join(named) or str(facts.get("asked_as", ""))
+    return ", ".join(named) or _said_to_workflow(facts) or str(facts.get("asked_as", ""))
+
+
+def _said_to_workflow(facts: dict[str, Any]) -> str:
+    """Return what a workflow's step was caused by, where somebody said or approved something."""
+    match facts.get("event"):
+        case {"kind": "said", "event": str(event)}:
+            return plain_name(event)
+        case {"kind": "approved"}:
+            return f"approval: {facts.get('cause') or facts.get('reason') or ''}"
+        case _:
+            return ""
+
+
+def step_text(facts: dict[str, Any]) -> str:
+    """Say a workflow's step in one line."""
+    try:
+        return steps_plainly.line(Step.from_json(facts))
+    except ValueError:
+        return "a workflow took a step"  # in the form of other software
 
 
 def _call_text(call: dict[str, Any]) -> str:
@@ -239,5 +263,9 @@ def _event_text(kind: str, facts: dict[str, Any]) -> str:
             return f"a message was refused: {facts.get('reason') or facts.get('code') or 'not ours'}"
         case "epoch" if facts.get("reason") == "damaged":
             return "the database was damaged; a new ledger began"
+        case "laws" if facts.get("barred"):
+            return f"NOTHING ACTS: {facts['barred']}"
+        case "run":
+            return step_text(facts)
         case _:
             return _EVENTS[kind]

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from importlib import resources
 from pathlib import Path
 from typing import Final
 
@@ -19,14 +20,23 @@ from textual.pilot import Pilot
 
 from appliance.client import Appliance
 from appliance.contracts.local import Checkpoint as CheckpointRequest
-from appliance.contracts.local import LocalRequest, RotateKey
+from appliance.contracts.local import EnrolPerson, LocalRequest, RotateKey
 from appliance.errors import DaemonUnavailable
 from appliance.transport.local import LocalClient
 from appliance.tui.app import ConsoleApp
+from appliance.tui.lawglance import Needed, Run
+from appliance.tui.screens.laws import LawsScreen
+from appliance.tui.screens.sign import SignScreen
+from appliance.tui.widgets.act_list import ActList
 from appliance.tui.widgets.card import SETTLE_S, Card
+from appliance.tui.widgets.workflow_list import WorkflowList
 
 SIZES: Final = ((80, 24), (120, 40))
 WAIT_S: Final = 30.0
+EVENTS: Final = (("gate", "ask_to_open"), ("oven", "begin"))
+PINS: Final = {"cleo": "559302", "ann": "483911"}
+"""Of people who exist for the pictures only."""
+
 SETTINGS: Final = '[device]\nid = "workbench-pi"\n'
 
 
@@ -76,7 +86,8 @@ async def draw(home: Path, folder: Path, size: tuple[int, int]) -> None:
         await asyncio.to_thread(_local, home, CheckpointRequest())
         await pilot.press("escape", "f5")
         await save("ledger")
-        await pilot.press("escape", "f1")
+        await laws(home, pilot, app, save)
+        await pilot.press("escape", "escape", "f1")
         await save("help")
         await pilot.press("escape", "f12")
         await _until(pilot, lambda: app.glance is not None and app.glance.locked)
@@ -85,6 +96,51 @@ async def draw(home: Path, folder: Path, size: tuple[int, int]) -> None:
         await save("release")
         await pilot.press("y")
         await _until(pilot, lambda: app.glance is not None and not app.glance.locked)
+
+
+async def laws(home: Path, pilot: Pilot[int], app: ConsoleApp, save: Callable[[str], Awaitable[None]]) -> None:
+    """Walk through the laws: an arrow that waits for two people, one of them at the console, and the drawing."""
+
+    def run(workflow: str) -> Run:
+        found = app.glance.laws.run(workflow) if app.glance is not None else None
+        return found or Run()
+
+    appliance = Appliance(home)
+    _local(home, EnrolPerson(name="cleo", role="admin", new_pin=PINS["cleo"]))
+    _local(home, EnrolPerson(name="ann", role="approver", new_pin=PINS["ann"], person="cleo", pin=PINS["cleo"]))
+    for workflow, event in EVENTS:
+        await asyncio.to_thread(appliance.event, event, workflow)
+    await _until(pilot, lambda: run("gate").pending is not None)
+    await pilot.press("f7")
+    await _until(pilot, lambda: isinstance(app.screen, LawsScreen) and app.screen.query_one(ActList).option_count == 3)
+    await pilot.press("1", "enter")
+    await _until(pilot, lambda: isinstance(app.screen, SignScreen))
+    await pilot.press(*"ann", "enter", *PINS["ann"])
+    await save("sign")
+    await pilot.press("enter")
+    await _until(pilot, lambda: (run("gate").pending or Needed()).given == ("ann",))
+    await pilot.press("escape")
+    await save("laws")
+    await pilot.press("escape", "down")
+    await _until(pilot, lambda: app.screen.query_one(WorkflowList).chosen == "oven")
+    await pilot.press("d")
+    await save("law-drawn")
+    await pilot.press("escape", "ctrl+o")
+    await _until(pilot, lambda: isinstance(app.screen, SignScreen))
+    await pilot.press(*"belt", "enter", "enter")
+    await _until(pilot, lambda: bool(app.glance and app.glance.laws.maintenance))
+    await save("maintenance")
+    await asyncio.to_thread(appliance.maintenance, on=False)
+    await _until(pilot, lambda: bool(app.glance and not app.glance.laws.maintenance))
+
+
+def _prepare(home: Path) -> None:
+    """Put two laws into the home's folder; the other pictures leave alone what they govern."""
+    folder = home / "laws"
+    folder.mkdir()
+    for name, _ in EVENTS:
+        text = resources.files("appliance").joinpath(f"policy/workflow/templates/{name}.yaml").read_text("utf-8")
+        (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
 
 
 def _kept_spaces(svg: str) -> str:
@@ -123,6 +179,7 @@ def main(argv: list[str]) -> int:
         with tempfile.TemporaryDirectory() as root:
             home = Path(root)
             (home / "appliance.toml").write_text(SETTINGS)
+            _prepare(home)
             daemon = subprocess.Popen(
                 [sys.executable, "-m", "appliance", "--home", root, "run"],
                 stdout=subprocess.DEVNULL,

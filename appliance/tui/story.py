@@ -9,10 +9,12 @@ from typing import Any, Final
 
 from textual.content import Content
 
+from appliance.contracts import steps_plainly
 from appliance.contracts.audit import AuditRow
 from appliance.contracts.plainly import plain_name, shown_value
+from appliance.contracts.workflow import Weighed
 from appliance.tui.glyphs import STATUS_STYLES, STATUS_WORDS, Glyphs
-from appliance.tui.queries import Entry, facts_of, personal, said
+from appliance.tui.queries import Entry, facts_of, personal, said, step_text
 from appliance.tui.understanding import understand
 from appliance.tui.widgets.card_text import call_lines, law_line, request, sureness
 
@@ -20,7 +22,7 @@ _TOLD: Final = frozenset(
     {
         "origin", "asked_as", "calls", "proposal", "refusal", "question", "status", "code", "latency", "versions",
         "gen_ai.operation.name", "gen_ai.request.model", "received_at", "assume_yes", "asked", "guards", "context",
-        "approval", "comes_to", "decided", "continues", "configured",
+        "approval", "comes_to", "decided", "continues", "configured", "workflows", "judged_at", "given", "barred",
     }
 )  # fmt: skip
 """Facts that have a line of their own, or are said better by the others."""
@@ -57,6 +59,9 @@ def raw_lines(story: Sequence[AuditRow]) -> Iterator[Content]:
 
 
 def _row_lines(row: AuditRow, facts: dict[str, Any], glyphs: Glyphs) -> Iterator[Content]:
+    if row.kind == "run":
+        yield from _step_lines(facts)
+        return
     text = said(row)
     calls = _calls(row, facts)
     understanding = understand(text, calls)
@@ -80,6 +85,19 @@ def _row_lines(row: AuditRow, facts: dict[str, Any], glyphs: Glyphs) -> Iterator
             yield _field(plain_name(name), shown_value(value))
 
 
+def _step_lines(facts: dict[str, Any]) -> Iterator[Content]:
+    yield _field("step", step_text(facts))
+    for one in facts.get("weighed") or ():
+        yield _field("weighed", _weighed(one))
+
+
+def _weighed(one: Any) -> str:
+    try:
+        return steps_plainly.weighed(Weighed.from_json(one))
+    except ValueError:
+        return shown_value(one)  # in the form of other software
+
+
 def _decision_lines(facts: dict[str, Any], glyphs: Glyphs) -> Iterator[Content]:
     proposal = facts.get("proposal")
     if isinstance(proposal, dict):
@@ -90,6 +108,7 @@ def _decision_lines(facts: dict[str, Any], glyphs: Glyphs) -> Iterator[Content]:
     question = facts.get("question")
     if isinstance(question, dict):
         yield _field("asked for", ", ".join(question.get("missing", [])))
+    yield from _law_lines(facts)
     approval = facts.get("approval")
     if isinstance(approval, dict):
         word = "confirmed" if approval.get("yes", True) else "declined"
@@ -104,6 +123,18 @@ def _decision_lines(facts: dict[str, Any], glyphs: Glyphs) -> Iterator[Content]:
         parts = [str(model)] if model else []
         parts += [f"{plain_name(k)} {str(v)[:16]}" for k, v in versions.items() if v]
         yield _field("decided by", "  ".join(parts))
+
+
+def _law_lines(facts: dict[str, Any]) -> Iterator[Content]:
+    """Say by which workflows it was judged, where they were, and whose approvals it rests on."""
+    if facts.get("barred"):
+        yield _field("laws", f"could not be used: {facts['barred']}")
+    for law in facts.get("workflows") or ():
+        if isinstance(law, dict):
+            yield _field("workflow", f"{law.get('name')} {law.get('version')} in {law.get('state') or 'no state'}")
+    for given in facts.get("given") or ():
+        if isinstance(given, dict):
+            yield _field("approved", f"by {given.get('person')} ({given.get('role')})")
 
 
 def _outcome_lines(row: AuditRow, facts: dict[str, Any]) -> Iterator[Content]:
@@ -165,6 +196,10 @@ def _kind_words(kind: str, facts: dict[str, Any]) -> str:
         "resolved": "a person said what became of it",
         "emergency": "emergency stop" if facts.get("latched") else "emergency stop released",
         "key_rotated": "the device has a new key",
+        "run": "a workflow's step",
+        "laws": "the owner's laws were read",
+        "people": "people",
+        "maintenance": "locked for maintenance" if facts.get("on") else "the maintenance lock was released",
         "epoch": "a new ledger began",
     }.get(kind, plain_name(kind))
 
@@ -176,6 +211,9 @@ def _rule(rule: Any) -> str:
     said, values = str(rule.get("said", "")), rule.get("values")
     if said == "pass" or not isinstance(values, dict):
         return said
+    asked = values.get("asked")
+    if isinstance(asked, list):
+        return f"{said} ({'; '.join(_weighed(one) for one in asked)})"
     return f"{said} ({', '.join(f'{plain_name(k)} {shown_value(v)}' for k, v in values.items())})"
 
 

@@ -28,6 +28,7 @@ FRONT_DOORS = (
     FrontDoor("tflite_runtime", ("inference/interpreter.py",), "which runtime is chosen once"),
     FrontDoor("paho", ("transport/mqtt.py",), "its queue must never be used"),
     FrontDoor("transitions", ("policy/",), "states are laws"),
+    FrontDoor("yaml", ("policy/workflow/reader.py",), "what is YAML is decided once, and strictly"),
     FrontDoor("textual", ("tui/",), "the daemon loads no console"),
     FrontDoor("sqlite_utils", ("storage/", "fleet/"), "tables are the ports"),
     FrontDoor("cryptography", ("trust/",), "one place signs and verifies"),

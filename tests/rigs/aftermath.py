@@ -11,7 +11,7 @@ from appliance.contracts import tree as maths
 from appliance.contracts.tree import leaf_hash
 from appliance.ledger.verdict import NOTHING, Given
 from appliance.ledger.verify import verify
-from appliance.storage import audit, checkpoints, database, inbox, outbox, retention, tree
+from appliance.storage import audit, checkpoints, database, inbox, outbox, retention, runs, tree
 from appliance.trust import keys, notes, rotation
 
 FINAL = {"settled", "indeterminate"}
@@ -130,6 +130,24 @@ def acts(ledger, acted):
             yield f"{word} was pressed {times} times, 0 are recorded"
         elif times > (asked[word] if word in BELLS.values() else 1):
             yield f"{word} was pressed {times} times, asked for in {asked[word]} requests"
+
+
+def walked(db):
+    """Every run is where its newest step left it, and each step began where the one before ended."""
+    wrong, at, steps = [], {}, {}
+    for row in db.rows("select seq, run_id, step_n, before, after from workflow_steps order by seq"):
+        run_id = row["run_id"]
+        if run_id in at and row["before"] != at[run_id]:
+            wrong.append(f"{run_id}: record {row['seq']} goes on from {row['before']}, not from {at[run_id]}")
+        if row["step_n"] <= steps.get(run_id, -1):
+            wrong.append(f"{run_id}: step {row['step_n']} is there twice")
+        at[run_id], steps[run_id] = row["after"], row["step_n"]
+    for run in runs.live(db):
+        if run.state != at.get(run.run_id):
+            wrong.append(f"{run.run_id} is in {run.state}, its newest step led to {at.get(run.run_id)}")
+        if run.seq < steps.get(run.run_id, 0):
+            wrong.append(f"{run.run_id} has taken {run.seq} steps, the ledger has step {steps[run.run_id]}")
+    return wrong
 
 
 def repeats(db, ledger):

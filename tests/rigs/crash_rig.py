@@ -33,7 +33,7 @@ from plant import NEVER, Cut, bell, plant
 from appliance import settings
 from appliance.agent import turn
 from appliance.contracts.home import Home
-from appliance.contracts.request import Ask, Call, Confirmed, Origin, OriginKind, Request, Undo
+from appliance.contracts.request import Ask, Call, Confirmed, Event, Origin, OriginKind, Request, Undo
 from appliance.contracts.toolcall import ToolCall
 from appliance.daemon import Daemon
 from appliance.storage import database, inbox, signed
@@ -51,6 +51,30 @@ REACH = {"sql": 250, "time": 0.5} | dict.fromkeys(BOUNDARIES, 2) | {"stepped": 1
 KILLS_A_HOME = 10
 ATTEMPTS = 4
 """A life that ended before its point came does not count as killed; another one gets a nearer point."""
+
+LAW = """\
+workflow: rounds
+version: 1
+title: Somebody walks from here to there
+danger: safe
+initial: here
+safe: here
+governs: [press_button]
+events:
+  walk: {about: Walk on, from: [operator, controller]}
+states:
+  here:
+    about: Here
+    tools: [press_button]
+    go:
+      - {event: walk, to: there}
+  there:
+    about: There
+    tools: [press_button]
+    go:
+      - {event: walk, to: here}
+      - {tool: press_button, result: done, to: here}
+"""
 
 TOML = '[model]\nbundle = "{bundle}"\n[ledger]\ncheckpoint_every_n = 4\ncheckpoint_every_s = 0.1\n'
 
@@ -134,6 +158,7 @@ def look(home):
             *wrong,
             *ledger.wrong,
             *aftermath.acts(ledger, _world(home)),
+            *aftermath.walked(opened.db),
             *aftermath.repeats(opened.db, ledger),
             *aftermath.promises(opened.db, ledger, told),
             *aftermath.statements(ledger, aftermath.kept_checkpoints(opened.db), last),
@@ -179,7 +204,8 @@ def one_home(root, points, seed):
     """Kill a life of one home at each of *points* and let the last one end."""
     chance = random.Random(f"{seed}:{root.name}")
     home = Home(root)
-    home.root.mkdir(parents=True)
+    home.laws.mkdir(parents=True)
+    (home.laws / "rounds.yaml").write_text(LAW)
     tally, failures, names, open_names, again = Counter(), [], [], [], []
     was_cut = False
     for n, (kind, attempt) in enumerate((kind, attempt) for kind in points for attempt in range(ATTEMPTS)):
@@ -196,6 +222,9 @@ def one_home(root, points, seed):
             request(f"r{n}.2", press(f"{n}.2")),
             request(f"r{n}.3", Call(call=ToolCall(tool="unlock_door", literals={"door": "front door"}))),
             request(f"r{n}.4", Undo()),
+            request(f"r{n}.5", Event(event="walk")),
+            request(f"r{n}.6", press(f"{n}.6")),
+            request(f"r{n}.7", Event(event="walk")),
         ]
         ended = live(home, cut, [*again, *asked], 10, kill_after_s=kill_after_s)
         was_cut = os.WIFSIGNALED(ended) and os.WTERMSIG(ended) == signal.SIGKILL
@@ -226,6 +255,7 @@ def one_home(root, points, seed):
     else:
         failures += [f"{root.name}, in the end: {w}" for w in check(home, names)]
         tally["indeterminate"] += _doubtful(home)
+        tally["steps of workflows"] += _steps(home)
     if not failures:
         shutil.rmtree(root)
     return tally, failures
@@ -266,6 +296,14 @@ def _accepted(home, name):
         return False
     try:
         return inbox.find(db, name) is not None
+    finally:
+        db.close()
+
+
+def _steps(home):
+    db = database.open_database(home.database).db
+    try:
+        return db.row("select count(*) as n from workflow_steps where kind = 'moved'")["n"]
     finally:
         db.close()
 

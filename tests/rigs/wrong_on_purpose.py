@@ -3,6 +3,8 @@
 from types import SimpleNamespace
 
 from appliance.agent import recovery
+from appliance.agent.laws import Laws
+from appliance.agent.run_book import RunBook
 from appliance.agent.turn import Turn
 from appliance.storage import inbox
 
@@ -34,7 +36,30 @@ def _act_first():
     Turn._act = act
 
 
-FAULTS = {"no": lambda: None, "never-taken": _never_taken, "unrecovered": _unrecovered, "act-first": _act_first}
+def _forgets_steps():
+    """Move a run without writing where it is now."""
+    save = RunBook._save
+
+    def saves(book, run, record):
+        if record.kind == "started":
+            save(book, run, record)
+
+    RunBook._save = saves
+
+
+def _never_counts():
+    """Let calls begin without telling the laws."""
+    Laws.begin = lambda *_, **__: None
+
+
+FAULTS = {
+    "no": lambda: None,
+    "never-taken": _never_taken,
+    "unrecovered": _unrecovered,
+    "act-first": _act_first,
+    "forgets-steps": _forgets_steps,
+    "never-counts": _never_counts,
+}
 
 
 def break_it(wrong):

@@ -274,6 +274,7 @@ def test_an_altered_bundle_is_refused_by_name_and_the_device_still_starts(shell,
     assert json.loads(said.stdout)["code"] == "no_model"
     degraded = json.loads(shell.run("status", "--json").stdout)["degraded"]
     assert any("model.tflite" in reason for reason in degraded)
+    assert "model     none usable: words are not read" in shell.run("status").stdout
     assert shell.run("propose", "--bundle", copy, stdin="{}\n").returncode == 3
 
 

@@ -16,8 +16,10 @@ from appliance.checks import machine, records
 from appliance.checks.finding import Finding, Patient
 from appliance.contracts.audit import AuditRecord, Moment
 from appliance.contracts.home import Home
+from appliance.contracts.local import EnrolPerson
 from appliance.settings import Settings, StorageSettings
 from appliance.storage import audit, database
+from appliance.transport.local import LocalClient
 from appliance.trust import enrolment, keys
 
 MOMENT = Moment(at=datetime(2026, 11, 22, tzinfo=UTC), monotonic_s=1.0, boot=1, clock="trusted")
@@ -208,3 +210,21 @@ def test_a_foreign_trigger_is_named(tmp_path):
 
     assert said.level == "fail"
     assert "the trigger x hangs on audit" in said.found
+
+
+def test_a_law_that_waits_for_more_people_than_are_enrolled_is_named(bench):
+    laws = bench.home.root / "laws"
+    laws.mkdir(parents=True)
+    (laws / "back.yaml").write_text(
+        "workflow: back\nversion: 1\ninitial: open\nsafe: open\ngoverns: [unlock_door]\nstates:\n  open:\n"
+        "    tools: [{tool: unlock_door, approve: {role: approver, people: 2, within: 2min}}]\n"
+    )
+    bench.start()
+    client = LocalClient(bench.home.root)
+    client.request(EnrolPerson(name="ana", role="admin", new_pin="739154"))
+    short = found(bench.home, "people")
+    client.request(EnrolPerson(name="bo", role="approver", new_pin="boat-82", person="ana", pin="739154"))
+
+    assert short.level == "warn"
+    assert "back 1, states.open.tools[0], waits for 2 different people in the role approver; enrolled: 1" in short.found
+    assert found(bench.home, "people").level == "ok"

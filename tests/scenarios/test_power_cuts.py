@@ -20,6 +20,7 @@ def test_no_act_is_unrecorded_or_repeated_whenever_the_process_is_killed(cut, tm
         found["boundaries"], 2
     )
     assert found["tally"]["indeterminate"] >= 1
+    assert found["tally"]["steps of workflows"] >= 20
 
 
 @pytest.mark.timeout(300)

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from appliance import cli, settings
-from appliance.contracts import decision
+from appliance.contracts import forms
 from appliance.contracts.decision import CANDIDATES_N, Closed, Decided, Decision, Parked, Refused, Settled, Step
 from appliance.contracts.home import Home
 from appliance.contracts.request import Call, Origin, OriginKind, Request
@@ -89,7 +89,7 @@ def alter(home, sql, *values):
 
 
 def facts_of(told, kind, request_id, form):
-    found = [decision.read(r.kind, json.loads(r.body)["facts"]) for r in told["records"] if r.request_id == request_id]
+    found = [forms.read(r.kind, json.loads(r.body)["facts"]) for r in told["records"] if r.request_id == request_id]
     return next(facts for facts in found if isinstance(facts, form))
 
 
@@ -112,7 +112,7 @@ def test_every_decision_is_decided_again_the_same_way(home, lived):
     assert [line for line in lines if line["verdict"] != "equal"] == []
     assert code == 0
     decisions = [
-        r for r in lived[1]["records"] if isinstance(decision.read(r.kind, json.loads(r.body)["facts"]), Decision)
+        r for r in lived[1]["records"] if isinstance(forms.read(r.kind, json.loads(r.body)["facts"]), Decision)
     ]
     assert summary["decisions"] == len(decisions) >= 13
     assert summary["largest_drift"] == 0
@@ -122,7 +122,7 @@ def test_every_record_of_a_request_has_its_form_and_loses_nothing_in_it(lived):
     seen = set()
     for row in lived[1]["records"]:
         facts = json.loads(row.body)["facts"]
-        form = decision.read(row.kind, facts)
+        form = forms.read(row.kind, facts)
         seen.add(type(form))
         assert form is None or form.to_json() == facts
     assert {Decided, Parked, Step, Settled, Refused, Closed} <= seen

@@ -18,13 +18,18 @@ from appliance.storage import audit, database
 from appliance.tui import looks
 from appliance.tui.glance import Glance
 from appliance.tui.glyphs import PLAIN, RICH
+from appliance.tui.lawglance import LawDrawing
 from appliance.tui.proof import Begun, Proof, Rotated, Signed
 from appliance.tui.queries import History
 from appliance.tui.screens.detail import DetailScreen
 from appliance.tui.screens.help import HelpScreen
+from appliance.tui.screens.laws import LawsScreen
 from appliance.tui.screens.ledger import LedgerScreen
 from appliance.tui.screens.main import MainScreen
 from appliance.tui.screens.release import ReleaseScreen
+from appliance.tui.screens.sign import SignScreen
+from appliance.tui.signing import Signing
+from appliance.tui.widgets.pin_box import PinBox
 
 SIZES = [(80, 24), (120, 40)]
 SETTLE_S = 20.0
@@ -97,7 +102,7 @@ async def is_as_accepted(name, size, pilot, text_now):
 @pytest.mark.parametrize(
     ("name", "size"),
     [
-        *((name, size) for name in ("done", "waiting", "asked") for size in SIZES),
+        *((name, size) for name in ("done", "waiting", "asked", "approval") for size in SIZES),
         *((name, SIZES[0]) for name in ("refused", "failed", "indeterminate")),
     ],
     ids=str,
@@ -237,6 +242,83 @@ async def test_a_device_that_has_signed_nothing_yet_says_so(glance, screen_text)
 
         assert "nothing yet" in screen_text(app)
         assert app.clipboard == ""
+
+
+@pytest.fixture(scope="module")
+def lawful():
+    """The glance with three laws in force."""
+    status = json.loads((HERE / "status.json").read_text())
+    return Glance.parse({**status, "laws": json.loads((HERE / "laws.json").read_text())})
+
+
+@pytest.fixture(scope="module")
+def drawings():
+    return [LawDrawing.parse(one) for one in json.loads((HERE / "law_drawings.json").read_text()).values()]
+
+
+async def at_the_laws(app, glance, drawings):
+    """Put the laws' screen in front, as the console would."""
+    app.main.show_glance(glance, "")
+    screen = LawsScreen(app.glyphs, lambda: 100.0, UTC, is_plain=app.glyphs is PLAIN)
+    await app.push_screen(screen)
+    screen.show_glance(glance, "")
+    for drawing in drawings:
+        screen.show_drawing(drawing)
+    return screen
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize(
+    ("name", "plain", "keys"),
+    [("laws", False, ()), ("laws-drawn", False, ("down", "d")), ("laws-plain", True, ("d",))],
+)
+async def test_the_laws_screen_shows_where_every_workflow_is(name, plain, keys, size, lawful, drawings, screen_text):
+    app = Stage(plain=plain)
+    async with app.run_test(size=size) as pilot:
+        await at_the_laws(app, lawful, drawings)
+        await pilot.press(*keys)
+
+        await is_as_accepted(name, size, pilot, lambda: screen_text(app))
+        if plain:
+            assert {c for c in screen_text(app) if ord(c) > 126} <= {"°"}
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+async def test_what_hinders_every_act_stands_above_every_screen(size, lawful, drawings, screen_text):
+    hindered = {"maintenance": "ann, 2026-11-22T20:10: changing the belt", "complaints": ("gate.yaml:12:9: no state",)}
+    glance = lawful.model_copy(update={"laws": lawful.laws.model_copy(update=hindered)})
+    app = Stage()
+    async with app.run_test(size=size) as pilot:
+        await at_the_laws(app, glance, drawings)
+
+        await is_as_accepted("laws-hindered", size, pilot, lambda: screen_text(app))
+
+
+async def test_a_denial_says_what_is_allowed_now_and_how_to_get_there(lawful, drawings, screen_text):
+    app = Stage()
+    async with app.run_test(size=SIZES[0]) as pilot:
+        screen = await at_the_laws(app, lawful, drawings)
+        screen.show_answer("The oven is in idle. Allowed now: turn heating off. To get there: say begin.", good=False)
+
+        await is_as_accepted("laws-denied", SIZES[0], pilot, lambda: screen_text(app))
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=("rich", "plain"))
+async def test_a_person_signs_with_name_and_pin(plain, lawful, screen_text):
+    app = Stage(plain=plain)
+    signed = []
+    async with app.run_test(size=SIZES[0]) as pilot:
+        await app.push_screen(
+            SignScreen(Signing("Approve this?", "say ask to open, to opening?", "approve"), signed.append)
+        )
+        await pilot.press(*"ann", "enter", *"4711")
+
+        await is_as_accepted(f"sign-{'plain' if plain else 'rich'}", SIZES[0], pilot, lambda: screen_text(app))
+        await pilot.press("enter")
+        await pilot.pause()
+        assert [(one.person, one.pin) for one in signed] == [("ann", "4711")]
+        assert app.screen.query_one(PinBox).value == ""
+        assert "4711" not in repr(signed)
 
 
 @pytest.mark.parametrize("theme", [looks.DARK.name, looks.LIGHT.name])

@@ -11,18 +11,17 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.message import Message
-from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from appliance.contracts.audit import AuditRow
-from appliance.tui.glance import Glance
 from appliance.tui.glyphs import Glyphs
 from appliance.tui.queries import Entry
+from appliance.tui.screens.told import ToldScreen
 from appliance.tui.story import raw_lines, story_lines
 from appliance.tui.widgets.alarm import Alarm
 
 
-class DetailScreen(Screen[None]):
+class DetailScreen(ToldScreen):
     """The story of a request, row by row; j shows the very bytes that were hashed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -69,10 +68,6 @@ class DetailScreen(Screen[None]):
         self.query_one("#story").border_title = f"Request {self._entry.key}" if is_request else "The device"
         self.query_one("#story").focus()
         self._paint()
-
-    def show_glance(self, glance: Glance | None, lost: str) -> None:
-        """Raise or lower the banners."""
-        self.query_one(Alarm).show(is_locked=glance is not None and glance.locked, lost=lost)
 
     def show_story(self, entry: Entry, story: Sequence[AuditRow]) -> None:
         """Take over what has been written since."""

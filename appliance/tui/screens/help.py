@@ -8,10 +8,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from appliance.tui.glance import Glance
+from appliance.tui.screens.told import ToldScreen
 from appliance.tui.widgets.alarm import Alarm
 
 KEYS: Final = (
@@ -27,6 +26,8 @@ KEYS: Final = (
     ("F4", "the next request that waits for a person"),
     ("F5", "the ledger: the newest checkpoint, the key, how to verify"),
     ("F6", "devices"),
+    ("F7", "laws: where workflows are, approvals, what may be said"),
+    ("Ctrl+O", "maintenance lock: nothing acts until it is released"),
     ("Esc", "back to the say box"),
     ("Ctrl+T", "dark or light"),
     ("Ctrl+P", "every command by name"),
@@ -37,11 +38,12 @@ WORDS: Final = (
     "Letters tie an argument to the words it came from: what has no letter was not said in words.",
     "The bar says how sure the model is. Below the site's limits it asks, or refuses; it never guesses in silence.",
     "Risky acts wait for a yes. What waits is listed at the top; it expires by itself, and then nothing happens.",
+    "Approvals need an enrolled person's name and PIN, asked for each act and kept nowhere.",
     "In doubt: the power failed between decision and outcome. Open it in the history and say whether it happened.",
 )
 
 
-class HelpScreen(Screen[None]):
+class HelpScreen(ToldScreen):
     """Help, one key away."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1,backspace", "app.pop_screen", "Back")]
@@ -65,10 +67,6 @@ class HelpScreen(Screen[None]):
         """Let the arrow keys scroll."""
         self.query_one("#help").border_title = "Help"
         self.query_one("#help").focus()
-
-    def show_glance(self, glance: Glance | None, lost: str) -> None:
-        """Raise or lower the banners."""
-        self.query_one(Alarm).show(is_locked=glance is not None and glance.locked, lost=lost)
 
 
 def _lines() -> list[Content]:

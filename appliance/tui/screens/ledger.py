@@ -10,12 +10,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from appliance.tui.glance import Glance, Ledger
 from appliance.tui.glyphs import Glyphs
 from appliance.tui.proof import Proof
+from appliance.tui.screens.told import ToldScreen
 from appliance.tui.widgets.alarm import Alarm
 from appliance.tui.widgets.proof_text import proof_lines
 
@@ -23,7 +23,7 @@ ROOM_N: Final = 7
 """Columns that border, padding and scroll bar take."""
 
 
-class LedgerScreen(Screen[None]):
+class LedgerScreen(ToldScreen):
     """The ledger's standing, to read and to carry away; c and k copy through the terminal (OSC 52)."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -64,8 +64,7 @@ class LedgerScreen(Screen[None]):
 
     def show_glance(self, glance: Glance | None, lost: str) -> None:
         """Raise or lower the banners, and take over how far the ledger is."""
-        for alarm in self.query(Alarm):
-            alarm.show(is_locked=glance is not None and glance.locked, lost=lost)
+        super().show_glance(glance, lost)
         if glance is not None:
             self._ledger = glance.ledger
             self._paint()

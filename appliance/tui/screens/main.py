@@ -9,15 +9,15 @@ from typing import ClassVar, Final
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.message import Message
-from textual.screen import Screen
 from textual.widgets import Footer
 
 from appliance.contracts.local import Outcome
+from appliance.tui import wishes
 from appliance.tui.examples import examples
 from appliance.tui.glance import Glance
 from appliance.tui.glyphs import Glyphs
 from appliance.tui.queries import Entry
+from appliance.tui.screens.told import ToldScreen
 from appliance.tui.widgets.alarm import Alarm
 from appliance.tui.widgets.card import Card
 from appliance.tui.widgets.devices import Devices
@@ -32,53 +32,21 @@ BEAT_S: Final = 0.5
 UNDO: Final = "undo"
 
 
-class MainScreen(Screen[None]):
+class MainScreen(ToldScreen):
     """Say box, card, history and devices."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f2", "focus_on('history')", "History", key_display="F2"),
-        Binding("f3", "focus_on('card')", "Card", key_display="F3"),
-        Binding("f4", "next_waiting", "Waiting", key_display="F4"),
-        Binding("f6", "focus_on('devices')", "Devices", show=False),
+        # Taken before the box in front sees them: a key sent right behind is for where they lead.
+        Binding("f2", "focus_on('history')", "History", key_display="F2", priority=True),
+        Binding("f3", "focus_on('card')", "Card", key_display="F3", priority=True),
+        Binding("f4", "next_waiting", "Waiting", key_display="F4", priority=True),
+        Binding("f6", "focus_on('devices')", "Devices", show=False, priority=True),
         Binding("ctrl+z", "undo", "Undo", priority=True, key_display="^Z"),
         Binding("escape", "leave", "Say box", show=False),
     ]
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (140, "-huge")]  # noqa: RUF012 -- Textual declares it as an instance's
     VERTICAL_BREAKPOINTS = [(0, "-low"), (32, "-high")]  # noqa: RUF012 -- the same
-
-    class Said(Message):
-        """A request in words."""
-
-        def __init__(self, token: str, text: str) -> None:
-            super().__init__()
-            self.token = token
-            self.text = text
-
-    class Replied(Message):
-        """A yes or no to *request_id*."""
-
-        def __init__(self, token: str, request_id: str, *, yes: bool) -> None:
-            super().__init__()
-            self.token = token
-            self.request_id = request_id
-            self.yes = yes
-
-    class Answered(Message):
-        """An answer to the question of *request_id*."""
-
-        def __init__(self, token: str, request_id: str, text: str) -> None:
-            super().__init__()
-            self.token = token
-            self.request_id = request_id
-            self.text = text
-
-    class Undone(Message):
-        """The last act is to be taken back."""
-
-        def __init__(self, token: str) -> None:
-            super().__init__()
-            self.token = token
 
     def __init__(
         self,
@@ -124,8 +92,8 @@ class MainScreen(Screen[None]):
 
     def show_glance(self, glance: Glance | None, lost: str) -> None:
         """Paint the device's status."""
+        super().show_glance(glance, lost)
         self._glance = glance
-        self.query_one(Alarm).show(is_locked=glance is not None and glance.locked, lost=lost)
         self.query_one(GlanceBar).show(glance, is_lost=bool(lost))
         if glance is not None:
             self.query_one(Devices).show(glance.devices)
@@ -140,7 +108,9 @@ class MainScreen(Screen[None]):
     def show_history(self, entries: list[Entry]) -> None:
         """Paint the ledger's newest part."""
         self._entries = {entry.key: entry for entry in entries}
-        self.query_one(HistoryList).show(entries, self._now())
+        # None while the console closes: the ledger may still grow then.
+        for history in self.query(HistoryList):
+            history.show(entries, self._now())
         if self._glance is not None:
             self._check_card(self._glance)
 
@@ -176,7 +146,7 @@ class MainScreen(Screen[None]):
 
     def on_say_box_said(self, event: SayBox.Said) -> None:
         """Submit the words."""
-        self.post_message(self.Said(self._begin(event.text), event.text))
+        self.post_message(wishes.Said(self._begin(event.text), event.text))
 
     def on_say_box_answered(self, event: SayBox.Answered) -> None:
         """Submit the answer."""
@@ -184,8 +154,12 @@ class MainScreen(Screen[None]):
 
     def on_card_replied(self, event: Card.Replied) -> None:
         """Submit the yes or no."""
-        text = self._card.outcome.text if self._card.outcome else ""
-        self.post_message(self.Replied(self._begin(text), event.request_id, yes=event.yes))
+        shown = self._card.outcome
+        if shown is not None and shown.approval:
+            self.post_message(wishes.Decided(event.request_id, shown.reason or shown.question, yes=event.yes))
+            return
+        text = shown.text if shown else ""
+        self.post_message(wishes.Replied(self._begin(text), event.request_id, yes=event.yes))
 
     def on_card_picked(self, event: Card.Picked) -> None:
         """Submit a choice; an example goes to the say box, to be looked at first."""
@@ -210,7 +184,8 @@ class MainScreen(Screen[None]):
 
     def action_focus_on(self, region: str) -> None:
         """Go to a region."""
-        self.query_one(f"#{region}").focus()
+        # Not `Widget.focus`, which comes a moment later: a key sent right behind would go to the say box.
+        self.set_focus(self.query_one(f"#{region}"))
 
     def action_leave(self) -> None:
         """Back to the say box; a question stays waiting."""
@@ -234,7 +209,7 @@ class MainScreen(Screen[None]):
 
     def action_undo(self) -> None:
         """Take back the last act."""
-        self.post_message(self.Undone(self._begin(UNDO)))
+        self.post_message(wishes.Undone(self._begin(UNDO)))
 
     # ---- inside
 
@@ -259,7 +234,7 @@ class MainScreen(Screen[None]):
     def _answer(self, text: str) -> None:
         asked = self._card.outcome
         if asked is not None and asked.status == "asked":
-            self.post_message(self.Answered(self._begin(f"{asked.text} - {text}"), asked.request_id, text))
+            self.post_message(wishes.Answered(self._begin(f"{asked.text} - {text}"), asked.request_id, text))
 
     def _ask(self) -> None:
         asked = self._card.outcome

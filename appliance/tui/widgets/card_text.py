@@ -9,8 +9,10 @@ from textual.content import Content
 from appliance.contracts.local import Outcome
 from appliance.contracts.plainly import plain_name
 from appliance.tui.glyphs import STATUS_STYLES, STATUS_WORDS, Glyphs
+from appliance.tui.lawglance import Needed
 from appliance.tui.looks import mark_style
 from appliance.tui.understanding import Understanding, Understood, understand
+from appliance.tui.widgets import law_text
 
 BAR_CELLS: Final = 10
 
@@ -50,6 +52,8 @@ def deciding(text: str, elapsed_s: float) -> Content:
 
 def title(outcome: Outcome) -> str:
     """Name the card."""
+    if outcome.status == "waiting" and outcome.approval:
+        return "Approve this?"
     return {
         "done": "Done",
         "refused": "Refused",
@@ -142,6 +146,8 @@ def _closing(outcome: Outcome, understanding: Understanding, glyphs: Glyphs) -> 
         case "waiting" if outcome.code == "in-progress":
             return [status, Content("Still under way; the history shows how it ends.")]
         case "waiting":
+            if outcome.approval:
+                return _asked_of_people(outcome)
             keys = Content.assemble(
                 (" y ", "reverse $text-success"), " Confirm    ", (" n ", "reverse $text-error"), " Reject"
             )
@@ -160,4 +166,28 @@ def _closing(outcome: Outcome, understanding: Understanding, glyphs: Glyphs) -> 
             return [Content.assemble(status, "  ", outcome.reason)]
         case _:
             code = f"  ({plain_name(outcome.code)})" if outcome.code else ""
-            return [Content.assemble(status, "  ", outcome.reason, (code, "$quiet"))]
+            return [Content.assemble(status, "  ", outcome.reason, (code, "$quiet")), *_way_out(outcome)]
+
+
+def _asked_of_people(outcome: Outcome) -> list[Content]:
+    """Write who has approved and who is still needed; each gives name and PIN."""
+    needed = Needed.parse(outcome.approval)
+    given = f"approved by {', '.join(needed.given)}, " if needed.given else ""
+    return [
+        Content.styled(outcome.reason, "bold"),
+        Content.styled(f"{given}{law_text.people(needed)}", "bold $text-warning"),
+        Content.assemble(
+            (" y ", "reverse $text-success"), " Approve    ", (" n ", "reverse $text-error"), " Refuse    ",
+            ("with name and PIN", "$quiet"),
+        ),
+    ]  # fmt: skip
+
+
+def _way_out(outcome: Outcome) -> list[Content]:
+    """Write of a denial what is allowed now, and how to get to what was asked for."""
+    lines = []
+    if allowed := ", ".join(map(plain_name, outcome.allowed)) or ("nothing" if outcome.allows_nothing else ""):
+        lines.append(Content.assemble(("allowed now  ", "$quiet"), allowed))
+    if outcome.remedy:
+        lines.append(Content.styled(outcome.remedy, "$text-accent"))
+    return lines

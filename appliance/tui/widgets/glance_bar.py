@@ -9,6 +9,7 @@ from typing import Final
 from textual.content import Content
 from textual.widgets import Static
 
+from appliance.contracts.plainly import plain_name
 from appliance.tui.glance import Glance, Ledger, Link
 from appliance.tui.glyphs import Glyphs
 
@@ -72,6 +73,10 @@ class GlanceBar(Static):
         needs = []
         if found.waiting:
             needs.append((f" {len(found.waiting)} waiting (F4) ", "reverse bold $text-warning"))
+        pending = [run for run in found.laws.workflows if run.pending is not None]
+        if pending:
+            named = plain_name(pending[0].workflow) if len(pending) == 1 else f"{len(pending)} laws"
+            needs.append((f" {named} waits for people (F7) ", "reverse bold $text-warning"))
         if found.indeterminate:
             needs.append((f" {len(found.indeterminate)} in doubt ", "reverse bold $text-error"))
         first = _spread(left, Content(" ").join([Content.styled(*need) for need in needs]), width)

@@ -1,15 +1,19 @@
 """What a plan comes to, without a device."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from appliance.agent.deciding import Judge, stopped
 from appliance.agent.plan import Plan
+from appliance.contracts.audit import Moment
 from appliance.contracts.decision import Guards
 from appliance.contracts.manifest import Thresholds
 from appliance.contracts.request import Origin, OriginKind
 from appliance.contracts.toolcall import GroundedCall, Question, Refusal, RefusalCode
 from appliance.contracts.toolspec import Risk, ToolSpec
 from appliance.policy.rules import PolicySettings
+from appliance.policy.workflow.gate import Asking, Gate
 
 SPECS = {
     "look": ToolSpec(name="look", risk=Risk.READ),
@@ -18,6 +22,7 @@ SPECS = {
     "off": ToolSpec(name="off"),
 }
 OPERATOR = Origin(kind=OriginKind.OPERATOR, peer="test")
+ASKING = Asking("r1", Moment(at=datetime(2026, 11, 23, tzinfo=UTC), monotonic_s=1.0, boot=1, clock="trusted"), OPERATOR)
 
 
 class Catalogue:
@@ -36,7 +41,9 @@ def decided(*tools, confidence=0.9, by_model=True, policy=None, plan=None, **gua
         Thresholds(act=0.7, confirm=0.3, abstain=0.6),
         policy or PolicySettings(disabled_tools=("off",)),
     )
-    return judge.decide(plan or Plan(by_model=by_model, calls=calls), OPERATOR, Guards(**known | guards))
+    return judge.decide(
+        plan or Plan(by_model=by_model, calls=calls), OPERATOR, Guards(**known | guards), Gate((), ASKING)
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from appliance.contracts import decision
+from appliance.contracts import forms
 from appliance.contracts.audit import AuditRecord, Moment
 from appliance.contracts.decision import Configuration, Decided
 from appliance.contracts.manifest import Thresholds
@@ -72,9 +72,9 @@ def test_a_configuration_is_called_by_what_it_says():
 
 def test_facts_of_a_newer_form_are_refused_not_guessed():
     with pytest.raises(ValidationError, match=r"gen_ai\.operation\.name"):
-        decision.read("decided", {"moon": "full"})
-    assert decision.read("boot", {"anything": 1}) is None
-    assert decision.read("note", {"event": "enrolled"}) is None
+        forms.read("decided", {"moon": "full"})
+    assert forms.read("boot", {"anything": 1}) is None
+    assert forms.read("note", {"event": "enrolled"}) is None
 
 
 def test_names_with_dots_are_those_of_the_conventions():

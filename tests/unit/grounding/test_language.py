@@ -32,3 +32,7 @@ def test_english_short_commands_and_foreign_names_pass(sentence):
 
 def test_the_sentences_of_a_page_are_read_in_no_time():
     assert language.refusal("turn on the lamp " * 100_000) is None
+
+
+def test_letters_without_a_name_in_unicode_are_refused_like_any_other_script():
+    assert language.detect("\U00017400") == "a language in another script"

@@ -5,11 +5,12 @@ import pytest
 from appliance.contracts.request import Origin, OriginKind
 from appliance.contracts.toolcall import GroundedCall
 from appliance.contracts.toolspec import Risk, ToolSpec
-from appliance.contracts.verdict import Deny
+from appliance.contracts.verdict import Allow, Approve, Deny
+from appliance.policy.answers import Answer, Said
 from appliance.policy.rules import PolicySettings, Situation, judge
 
 
-def judged(*, risk=Risk.LOW, confidence=0.9, kind=OriginKind.OPERATOR, role="operator", policy=None, laws=(), **now):
+def judged(*, risk=Risk.LOW, confidence=0.9, kind=OriginKind.OPERATOR, role="operator", policy=None, laws=None, **now):
     situation = {
         "locked": False,
         "recordable": True,
@@ -46,6 +47,9 @@ def test_confidence_decides_at_its_exact_limits(confidence, expected):
         ({"locked": True, "confirmed": True}, "deny", "emergency-stop"),
         ({"recordable": False}, "deny", "recordable"),
         ({"recordable": False, "risk": Risk.READ}, "allow", "default"),
+        ({"maintenance": "otto"}, "deny", "maintenance"),
+        ({"maintenance": "otto", "risk": Risk.READ}, "allow", "default"),
+        ({"maintenance": "otto", "confirmed": True, "role": "admin"}, "deny", "maintenance"),
         ({"risk": Risk.HIGH}, "confirm", "risk"),
         ({"risk": Risk.HIGH, "confidence": 1.0}, "confirm", "risk"),
         ({"risk": Risk.HIGH, "confirmed": True}, "allow", "default"),
@@ -78,6 +82,7 @@ def test_every_rule_says_what_it_judged_on():
     assert found == {
         "emergency-stop": {"locked": False, "risk": "low"},
         "recordable": {"recordable": True},
+        "maintenance": {"maintenance": ""},
         "disabled-tools": {"disabled": False},
         "roles": {"role": "operator", "origin": "controller", "controller_risk": "low", "confirmed": False},
         "risk": {"risk": "low", "confirmed": False},
@@ -95,16 +100,38 @@ def test_a_denial_says_why_and_what_is_allowed_instead():
     assert "appliance.toml" in found.remedy
 
 
+def answer(verdict, *, carried=False):
+    return Answer(verdict, (Said("w", "s", verdict, ()),), carried)
+
+
 def test_a_workflow_can_only_make_the_verdict_stricter():
-    class Forbids:
-        def judge(self, call, spec, origin):
-            return Deny(rule="workflow", reason="not in this state")
+    forbids = answer(Deny(rule="workflow:w", reason="not in this state"))
 
-    class Silent:
-        def judge(self, call, spec, origin):
-            return None
+    assert verdict(laws=Answer(None)).verdict == "allow"
+    assert verdict(laws=forbids).verdict == "deny"
+    assert verdict(laws=forbids, confirmed=True).verdict == "deny"
+    assert verdict(laws=answer(Allow()), risk=Risk.HIGH).verdict == "confirm"
+    assert verdict(laws=answer(Allow()), locked=True).verdict == "deny"
+    assert verdict(laws=answer(Approve(rule="w", role="approver", approvals_n=2, question="?"))).verdict == "approve"
 
-    assert verdict(laws=(Silent(),)).verdict == "allow"
-    assert verdict(laws=(Silent(), Forbids())).verdict == "deny"
-    assert verdict(laws=(Forbids(),), confirmed=True).verdict == "deny"
-    assert verdict(laws=(Silent(),), risk=Risk.HIGH).verdict == "confirm"
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"risk": Risk.HIGH}, "allow"),
+        ({"kind": OriginKind.CONTROLLER, "risk": Risk.HIGH}, "allow"),
+        ({"risk": Risk.HIGH, "locked": True}, "deny"),
+        ({"risk": Risk.HIGH, "maintenance": "otto"}, "deny"),
+        ({"risk": Risk.HIGH, "role": "viewer"}, "deny"),
+        ({"risk": Risk.HIGH, "policy": PolicySettings(disabled_tools=("t",))}, "deny"),
+    ],
+)
+def test_what_people_approved_needs_no_further_yes_and_lifts_no_denial(facts, expected):
+    assert verdict(laws=answer(Allow(), carried=True), **facts).verdict == expected
+
+
+def test_what_a_workflow_was_asked_is_among_the_rules():
+    found = judged(laws=Answer(Allow(), (Said("gate", "open", Allow(), ({"what": "r"},)),)))
+
+    assert found.rules[-1].rule == "workflow:gate"
+    assert found.rules[-1].values == {"state": "open", "asked": [{"what": "r"}]}

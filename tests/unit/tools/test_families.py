@@ -1,11 +1,13 @@
 """What each family promises: it acts, looks, and can be taken back exactly."""
 
+import os
+
 import pytest
 
 from appliance.contracts.toolcall import GroundedCall
 from appliance.contracts.toolspec import Risk
 from appliance.storage import notes, schedules
-from appliance.tools import declare
+from appliance.tools import catalogue, declare
 from appliance.tools.declare import Did
 from appliance.tools.outputs import Outputs
 from appliance.tools.registry import Registry
@@ -291,3 +293,145 @@ def test_a_site_without_devices_still_has_timers_notes_and_status(make_bench):
         "set_timer", "cancel_timer", "set_reminder", "cancel_reminder", "list_timers", "add_schedule",
         "cancel_schedule", "add_note", "list_notes", "delete_note", "report_device_status",
     }  # fmt: skip
+
+
+def heated(make_bench, tmp_path, text="18000\n"):
+    thermometer = tmp_path / "temperature"
+    thermometer.write_text(text)
+    demo = Site.demonstration()
+    sensor = Sensor(name="living room temperature", kind="temperature", room="living room", path=str(thermometer))
+    others = tuple(s for s in demo.sensors if s.name != sensor.name)
+    return make_bench(demo.model_copy(update={"sensors": (*others, sensor)}))
+
+
+def test_the_heater_is_off_while_the_laws_are_against_it_and_goes_on_afterwards(make_bench, tmp_path):
+    bench = heated(make_bench, tmp_path)
+    asked, against = [], [""]
+
+    def permit(order):
+        asked.append(order)
+        return against[0]
+
+    def tick():
+        changes = bench.registry.tick(permit)
+        return bench.registry.state()["climate"], [(change.order.tool, change.held) for change in changes]
+
+    bench.call("set_temperature", temperature_c=21)
+    state, changes = tick()
+    assert (state["heating"], changes) == (True, [])
+    assert asked[-1].literals == {"temperature_c": 21}
+
+    against[0] = "the window is open"
+    state, changes = tick()
+    assert (state["heating"], state["held"], state["target_c"]) == (False, "the window is open", 21)
+    assert changes == [("set_temperature", "the window is open")]
+    against[0] = "the window is still open"
+    state, changes = tick()  # told once, shown as it is
+    assert (state["heating"], state["held"], changes) == (False, "the window is still open", [])
+
+    against[0] = ""
+    state, changes = tick()
+    assert (state["heating"], changes) == (True, [("set_temperature", "")])
+    assert "held" not in state
+
+
+def test_a_call_that_the_laws_have_just_allowed_is_not_held_by_what_they_said_before(make_bench, tmp_path):
+    bench = heated(make_bench, tmp_path)
+    bench.call("set_temperature", temperature_c=21)
+    bench.registry.tick(lambda _order: "quiet hours")
+
+    bench.call("set_temperature", temperature_c=22)
+    assert "held" not in bench.registry.state()["climate"]
+    assert bench.registry.state()["climate"]["heating"] is True
+
+    # Off is off, whatever held it.
+    bench.registry.tick(lambda _order: "quiet hours")
+    bench.call("turn_heating_off")
+    assert bench.registry.tick(lambda _order: "") == ()
+    assert bench.registry.state()["climate"]["heating"] is False
+
+
+def test_heating_does_not_go_on_by_itself_after_an_emergency_stop(make_bench, tmp_path):
+    bench = heated(make_bench, tmp_path)
+    bench.call("set_temperature", temperature_c=21)
+
+    bench.registry.safe("smoke")
+    bench.registry.release()
+    bench.registry.tick()
+
+    assert bench.registry.state()["climate"] == {"target_c": None, "measured_c": 18.0, "heating": False}
+    bench.call("set_temperature", temperature_c=21)
+    bench.registry.tick()
+    assert bench.registry.state()["climate"]["heating"] is True
+
+
+def test_a_thermometer_that_hangs_does_not_hang_the_heating(make_bench, tmp_path):
+    bench = heated(make_bench, tmp_path)
+    bench.call("set_temperature", temperature_c=21)
+    (tmp_path / "temperature").unlink()
+    os.mkfifo(tmp_path / "temperature")  # opening it waits for a writer that never comes
+
+    bench.clock.passes(seconds=31)
+    bench.registry.tick()
+
+    state = bench.registry.state()
+    assert state["climate"] == {"target_c": 21, "measured_c": None, "heating": False}
+    assert "no answer any more" in state["sensors"]["living room temperature"]["fault"]
+
+
+def test_a_machine_that_the_laws_turn_against_stops_and_does_not_start_again_by_itself(bench):
+    bench.call("start_machine", machine="pump", minutes=10)
+    bench.call("start_machine", machine="fan")
+    asked = []
+
+    def leak(order):
+        asked.append(order.literals)
+        return "the cellar is wet" if order.literals["machine"] == "pump" else ""
+
+    changes = bench.registry.tick(leak)
+
+    machines = bench.registry.state()["machines"]
+    assert asked == [{"machine": "pump", "minutes": 10}, {"machine": "fan"}]
+    assert [(change.order.literals["machine"], change.held) for change in changes] == [("pump", "the cellar is wet")]
+    assert machines["pump"] == {"running": False, "left_s": None, "held": "the cellar is wet"}
+    assert machines["fan"]["running"] is True
+    assert bench.registry.tick() == ()
+    assert bench.registry.state()["machines"]["pump"]["running"] is False
+
+    bench.call("start_machine", machine="pump", minutes=10)
+    assert bench.registry.tick() == ()
+    assert bench.registry.state()["machines"]["pump"]["running"] is True
+    assert "held" not in bench.registry.state()["machines"]["pump"]
+
+
+def test_nobody_is_asked_about_a_machine_that_stands_still(bench):
+    bench.call("start_machine", machine="pump", minutes=10)
+    bench.call("stop_machine", machine="pump")
+
+    assert bench.registry.tick(lambda _order: "never") == ()
+    assert "held" not in bench.registry.state()["machines"]["pump"]
+
+
+@pytest.mark.parametrize(
+    ("device", "word", "powered"),
+    [
+        ("front door", "locked", False),
+        ("Garage", "closed", False),
+        ("desk lamp", "off", False),
+        ("heater", "stopped", False),
+    ],
+)
+def test_a_device_stands_in_one_of_the_words_that_laws_know(bench, device, word, powered):
+    known = {name.casefold(): words for name, words in catalogue.of(Site.demonstration()).devices.items()}
+
+    assert bench.registry.standing(device) == (word, powered)
+    assert known[device.casefold()][1] == word
+
+
+def test_every_device_that_a_law_may_name_stands_somehow(bench):
+    known = catalogue.of(Site.demonstration()).devices
+
+    assert {name: bench.registry.standing(name).word in words for name, words in known.items()} == dict.fromkeys(
+        known, True
+    )
+    assert bench.registry.standing("kitchen") is None  # a room is no lamp

@@ -25,6 +25,8 @@ MISTAKES = [
     ({"doors": [{"name": "gate"}]}, "doors.0.kind", "Field required"),
     ({"sensors": [{"name": "t", "kind": "temperature"}]}, "", "a temperature sensor names its room"),
     ({"sensors": [{"name": "c", "kind": "contact", "door": "gate"}]}, "", "door 'gate' is not among the doors"),
+    ({"sensors": [{"name": "c", "kind": "contact"}]}, "", "a contact names its door, or the room of its window"),
+    ({"sensors": [{"name": "c", "kind": "contact", "room": "attic"}]}, "", "room 'attic' is not among the rooms"),
     ({"thermostat": {"sensor": "t", "heater": "h"}}, "", "heater 'h' is not among the machines of kind heater"),
     ({"timezone": "Mars/Base"}, "timezone", "'Mars/Base' is no time zone"),
     ({"timezone": "../../etc/passwd"}, "timezone", "no time zone"),
