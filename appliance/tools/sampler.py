@@ -149,8 +149,8 @@ class Sampler:
             probe.began_s = began_s
         try:
             value = self._read(probe.source)
-        except Exception:  # noqa: BLE001 -- a driver raises what it likes: no value, and the thread goes on
-            value = None
+        except Exception as error:  # noqa: BLE001 -- a driver raises what it likes: no value, and the thread goes on
+            value = Measured(None, f"it cannot be read: {type(error).__name__}: {error}")
         return Sample(value, began), self._clock.monotonic_s() - began_s
 
     def _sampled(self, probe: _Probe, sample: Sample, took_s: float, serving: int) -> None:

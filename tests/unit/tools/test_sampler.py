@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from appliance.tools.sampler import Sampler, Source
+from appliance.tools.sampler import Measured, Sampler, Source
 
 QUICK, OTHER, HUNG = Source("sensor", "quick"), Source("device", "other"), Source("sensor", "hung")
 NEVER_S = 3600.0
@@ -114,7 +114,7 @@ def test_a_source_that_raises_has_no_value_and_is_read_again(world):
     world.values[QUICK] = 7.0
     world.fresh(QUICK)
 
-    assert lost.value is None
+    assert lost.value == Measured(None, "it cannot be read: OSError: torn off")
     assert lost.at.boot == 1
     assert world.sampler.newest(QUICK).value == 7.0
 
