@@ -68,7 +68,7 @@ coverage: setup ## The suite once more with branch coverage, slower by half
 .PHONY: test-system
 test-system: setup ## Tests on a real Mosquitto and a real machine; needs root, installs what it needs
 	@bash .ci/system-packages
-	@"$(BIN)/pytest" -q -m system tests
+	@"$(BIN)/pytest" -q -m system -n logical --dist worksteal --durations=12 tests
 
 .PHONY: soak
 soak: setup ## The fault tests with their full numbers; results in docs/measurements/soak.txt

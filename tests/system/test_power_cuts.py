@@ -1,14 +1,17 @@
-"""The power cuts of tests/scenarios in their full number: killed processes, and disks that lose what was not synced."""
+"""The power cuts of tests/scenarios in greater number: killed processes, and disks that lose what was not synced.
+
+As many as a quarter of an hour has room for; `make soak` asks for many times more of each.
+"""
 
 import json
 import os
 
 import pytest
 
-KILLS = int(os.environ.get("POWER_KILLS", "2000"))
-KILLS_EACH = int(os.environ.get("POWER_KILLS_EACH", "20"))
-FLEET_KILLS = int(os.environ.get("FLEET_POWER_KILLS", "312"))
-CUTS = int(os.environ.get("POWER_CUTS", "15000"))
+KILLS = int(os.environ.get("POWER_KILLS", "400"))
+KILLS_EACH = int(os.environ.get("POWER_KILLS_EACH", "6"))
+FLEET_KILLS = int(os.environ.get("FLEET_POWER_KILLS", "80"))
+CUTS = int(os.environ.get("POWER_CUTS", "3000"))
 SITES = (("fleet", 0.7, 60), ("alone", 0.35, 40), ("keeps", 0.1, 12))
 """Where a device lives, its share of the cuts, and how much each of its clients asks for in a life."""
 
@@ -16,7 +19,7 @@ pytestmark = pytest.mark.system
 
 
 @pytest.mark.timeout(4 * KILLS + 600)
-def test_no_act_is_unrecorded_or_repeated_in_two_thousand_kills(cut, tmp_path):
+def test_no_act_is_unrecorded_or_repeated_however_often_the_power_fails(cut, tmp_path):
     found = cut("crash_rig.py", tmp_path, KILLS, 1, KILLS_EACH, "no", timeout_s=4 * KILLS + 500)
 
     print(json.dumps(found["tally"], indent=1))
@@ -43,7 +46,7 @@ def test_software_that_is_wrong_on_purpose_is_seen_by_the_rig_that_kills(cut, tm
 
 
 @pytest.mark.timeout(5 * FLEET_KILLS + 300)
-def test_the_controller_is_told_everything_once_in_three_hundred_kills(cut, tmp_path, broker):
+def test_the_controller_is_told_everything_once_however_often_the_power_fails(cut, tmp_path, broker):
     found = cut("fleet_crash_rig.py", tmp_path, FLEET_KILLS, 1, broker.port, timeout_s=5 * FLEET_KILLS + 200)
 
     print(json.dumps(found["tally"], indent=1))

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 )
 def test_a_missing_fsync_and_a_wrong_order_are_seen(cut, tmp_path, site, wrong, forgets, says):
     requests_n = 6 if site == "keeps" else 18  # a ledger of a thousand records costs more to look at
-    found = cut("lost_writes_rig.py", tmp_path, 600, 1, site, requests_n, wrong, forgets, timeout_s=500)
+    found = cut("lost_writes_rig.py", tmp_path, 250, 1, site, requests_n, wrong, forgets, timeout_s=500)
 
     assert any(says in failure for failure in found["failures"]), found
     assert found["tally"]["wrong cuts"] >= 5
