@@ -1,6 +1,7 @@
 # The verbs of the day. `make` alone prints them.
 #
-# Nothing here needs root but `make test-system`; nothing needs a network once `make setup` has run.
+# Nothing here needs root but `make test-system`. Once `make setup` has run, only what asks the package index needs a
+# network: lock, ages, audit, sbom.
 # Every path is quoted, so that a checkout may live under a path with spaces.
 
 SHELL := /bin/bash
@@ -68,7 +69,8 @@ coverage: setup ## The suite once more with branch coverage, slower by half
 .PHONY: test-system
 test-system: setup ## Tests on a real Mosquitto and a real machine; needs root, installs what it needs
 	@bash .ci/system-packages
-	@"$(BIN)/pytest" -q -m system -n logical --dist worksteal --durations=12 tests
+	@"$(BIN)/pytest" -q -m "system and not quiet" -n logical --dist worksteal --durations=12 tests
+	@"$(BIN)/pytest" -q -m "system and quiet" --durations=12 tests
 
 .PHONY: soak
 soak: setup ## The fault tests with their full numbers; results in docs/measurements/soak.txt
@@ -87,12 +89,27 @@ screenshots: setup ## Draw docs/images again from the running console
 
 .PHONY: wheel
 wheel: setup ## Build the wheel, bundle inside, into dist/
-	@"$(BIN)/python" -m hatchling build -t wheel
+	@env -u SOURCE_DATE_EPOCH "$(BIN)/python" -m hatchling build -t wheel
 
 .PHONY: lock
 lock: ## Lock the requirements again with hashes, nothing younger than a week (needs uv)
-	@$(UV) $(LOCK) --extra broker --extra tflite --group dev -o requirements/dev.txt
+	@$(UV) $(LOCK) --extra broker --extra needle --extra tflite --group dev -o requirements/dev.txt
 	@$(UV) $(LOCK) -o requirements/runtime.txt
+	@$(MAKE) ages sbom audit
+
+LOCKS := requirements/runtime.txt requirements/dev.txt
+
+.PHONY: ages
+ages: setup ## Ask the index how old every locked file is, and whether it was taken back
+	@"$(BIN)/python" .ci/ages.py --quiet $(LOCKS) || [ $$? -eq 3 ]  # 3: not everything could be asked, which it says
+
+.PHONY: audit
+audit: setup ## Ask the index's database of advisories about every locked version
+	@"$(BIN)/python" .ci/audit.py $(LOCKS) || [ $$? -eq 3 ]
+
+.PHONY: sbom
+sbom: setup ## Write the appliance's bill of materials (CycloneDX) again from the lock
+	@"$(BIN)/python" .ci/sbom.py
 
 .PHONY: clean
 clean: ## Remove what set-up and tests made; ./.home is left alone

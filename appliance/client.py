@@ -18,21 +18,27 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from appliance.contracts.bundle import DocumentKind
 from appliance.contracts.local import (
+    ActivateBundle,
     CallTool,
     DescribeLaw,
     GiveApproval,
     Hello,
+    InstallBundle,
+    ListBundles,
     LocalReply,
     Outcome,
     Release,
     Reply,
     Resolve,
+    RollBackBundle,
     Say,
     SayEvent,
     SetMaintenance,
     Status,
     Stop,
+    TrustDocument,
     UndoLast,
     Watch,
 )
@@ -42,6 +48,10 @@ from appliance.transport.local import LocalClient
 
 _PATIENCE_S: Final = 10.0
 """What the daemon may take beyond the time that a request asks to wait."""
+
+_INSTALL_S: Final = 300.0
+_CANARY_S: Final = 4 * 3600.0
+"""Longer than any canary may take."""
 
 SILENCE_S: Final = 30.0
 """A daemon that is being watched says something at least every 10 s; one that is silent for so long hangs."""
@@ -162,6 +172,38 @@ class Appliance:
     def law(self, workflow: str) -> JsonObject:
         """Return a law in force as a drawing needs it: states and arrows."""
         return self._ask(DescribeLaw(workflow=workflow)).result
+
+    def bundles(self) -> JsonObject:
+        """Return what lies in the slots, which bundle decides, how its trial does, and whose word counts."""
+        return self._ask(ListBundles()).result
+
+    def install(self, path: Path | str, *, person: str = "", pin: str = "") -> LocalReply:
+        """Take the delivery at *path*, as the device sees it, into a free slot; a no is an answer, with its reason."""
+        request = InstallBundle(path=str(path), person=person, pin=pin)
+        return self._client.request(request, timeout_s=_INSTALL_S)
+
+    def look(self, path: Path | str, *, person: str = "", pin: str = "") -> LocalReply:
+        """Say what the delivery at *path* is, who signed it, and whether `install` would take it; changes nothing."""
+        request = InstallBundle(path=str(path), only_look=True, person=person, pin=pin)
+        return self._client.request(request, timeout_s=_INSTALL_S)
+
+    def activate(self, bundle: str, *, again: bool = False, person: str = "", pin: str = "") -> LocalReply:
+        """Have the canary try *bundle*, and let it decide, on trial; takes minutes.
+
+        Args:
+            again: also one that was sent back before.
+        """
+        request = ActivateBundle(bundle=bundle, again=again, person=person, pin=pin)
+        return self._client.request(request, timeout_s=_CANARY_S)
+
+    def roll_back(self, *, person: str = "", pin: str = "") -> LocalReply:
+        """Let the bundle before decide again."""
+        return self._client.request(RollBackBundle(person=person, pin=pin), timeout_s=_PATIENCE_S)
+
+    def trust(self, path: Path | str, kind: DocumentKind, *, person: str = "", pin: str = "") -> LocalReply:
+        """Bring a revocation list, or the root after the present one, from a file that the device can read."""
+        request = TrustDocument(path=str(path), kind=kind, person=person, pin=pin)
+        return self._client.request(request, timeout_s=_INSTALL_S)
 
     def resolve(
         self, request_id: str, *, happened: bool, note: str = "", person: str = "", pin: str = ""

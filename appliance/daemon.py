@@ -9,12 +9,16 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
+from pathlib import Path
 from types import FrameType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, assert_never
 
 from appliance import __version__, settings
-from appliance.agent import epochs, model, recovery, rekeying, scheduler
+from appliance.agent import epochs, escalating, model, recovery, rekeying, scheduler
+from appliance.agent.admission import Admission
 from appliance.agent.announcing import Identity
+from appliance.agent.bundles import Bundles
 from appliance.agent.clock import SystemClock
 from appliance.agent.configuration import InForce
 from appliance.agent.custody import Custody, Terms
@@ -36,13 +40,24 @@ from appliance.agent.retaining import Bounds
 from appliance.agent.status import Glance
 from appliance.agent.troubles import Troubles
 from appliance.agent.turn import Turn
+from appliance.agent.updating import Updater
 from appliance.agent.wire import Wire
 from appliance.agent.worker import Worker
+from appliance.canary.examine import examine
+from appliance.contracts.canary import CanaryReport
 from appliance.contracts.decision import Configuration
 from appliance.contracts.enrolment import Enrolment
 from appliance.contracts.home import Home
-from appliance.contracts.local import LocalReply
+from appliance.contracts.local import (
+    ActivateBundle,
+    BundleChange,
+    InstallBundle,
+    LocalReply,
+    RollBackBundle,
+    TrustDocument,
+)
 from appliance.contracts.manifest import Thresholds
+from appliance.contracts.pinned import SHIPPED
 from appliance.contracts.record import JsonObject
 from appliance.contracts.request import Request
 from appliance.contracts.retaining import RetainingRequest
@@ -55,6 +70,7 @@ from appliance.settings import Settings
 from appliance.storage import database, meta, reserve, signed
 from appliance.storage.database import Database
 from appliance.storage.ownership import own
+from appliance.storage.updates import Wanted
 from appliance.tools import catalogue
 from appliance.tools.declare import Tool
 from appliance.tools.registry import Registry
@@ -62,6 +78,7 @@ from appliance.tools.toolbox import open_toolbox
 from appliance.transport.local import socket_path
 from appliance.transport.local_server import LocalServer
 from appliance.trust import enrolment, pin, rotation
+from appliance.trust.slots import Shelf
 
 NO_BUNDLE: Final = Thresholds(act=1.0, confirm=1.0, abstain=0.0)
 """Without a bundle no words are read, so nothing is ever this sure."""
@@ -85,6 +102,8 @@ class Parts(NamedTuple):
 
 class Daemon:
     """A running appliance: starts and stops its parts, and answers for the whole of it."""
+
+    _begins_again = False
 
     def __init__(
         self,
@@ -125,6 +144,33 @@ class Daemon:
         if granted is not None:
             # The fleet knows the device by what was granted; two names would be one too many.
             device, site = granted.device, granted.site
+        self._bundles = Bundles(
+            self._db,
+            Shelf(home.bundles),
+            Admission(
+                self._db,
+                self._clock,
+                software=__version__,
+                shipped=SHIPPED,
+                cooldown_days=chosen.bundles.cooldown_days,
+            ),
+            clock=self._clock,
+            append=self._keeper.append,
+            examine=lambda candidate, active: self._examine(candidate, active, chosen),
+            shipped=_shipped(),
+            named=settings.bundle_folder(chosen, home.root) if chosen.model.bundle else None,
+            restart=self._begin_again,
+            limits=chosen.bundles.trial(),
+            incoming=home.incoming,
+        )
+        self._updater = Updater(
+            self._db,
+            clock=self._clock,
+            carry_out=self._carry_out,
+            standing=self._bundles.standing,
+            append=self._keeper.append,
+            answered=lambda: self._wire.wake(),  # noqa: PLW0108 -- the wire is built further down
+        )
         loaded = self._load_model(chosen)
         self._versions = Versions(
             software=__version__,
@@ -169,13 +215,7 @@ class Daemon:
             chosen.site, db=self._db, clock=self._clock, home=home.root, understand=self._understand, more=more
         )
         self._registry = toolbox.registry
-        unknown = [t for t in chosen.policy.disabled_tools if self._registry.spec(t) is None]
-        if unknown:
-            # A safety list with a typo is a safety list that does nothing.
-            raise SettingsError(
-                f"{home.settings}: [policy] disabled_tools: there is no tool called {', '.join(map(repr, unknown))}; "
-                f"here are {', '.join(spec.name for spec in self._registry.specs())}"
-            )
+        _check_disabled(chosen.policy.disabled_tools, self._registry, home)
         self._simulated = toolbox.simulated
         self._emergency = Emergency(home.latch, self._make_safe, self._registry.release)
         thresholds = loaded.bundle.manifest.thresholds if loaded else NO_BUNDLE
@@ -215,6 +255,7 @@ class Daemon:
             thresholds=thresholds,
             zone=chosen.site.timezone,
             policy=chosen.policy.model_dump(mode="json"),
+            escalation=escalating.described(chosen.escalation, home.root),
             tools=self._registry.every_spec(),
         )
         self._in_force = InForce(configuration)
@@ -233,6 +274,12 @@ class Daemon:
             clock=self._clock,
             new_id=_new_id,
             reports=lambda: self._reports,
+            second=escalating.build(
+                chosen.escalation,
+                home.root,
+                monotonic_s=self._clock.monotonic_s,
+                wake=lambda: self._worker.wake(),  # noqa: PLW0108 -- the worker is built further down
+            ),
             step=step,
         )
         self._wire = Wire(
@@ -249,6 +296,8 @@ class Daemon:
             emergency=self._stop_remotely,
             wake=lambda: self._worker.wake(),  # noqa: PLW0108 -- the worker is built further down
             share=chosen.privacy.share,
+            trust=self._bundles.told,
+            update=self._updater.wake,
         )
         self._worker = Worker(
             db=self._db,
@@ -313,11 +362,14 @@ class Daemon:
             facts: JsonObject = {"peer": "this start", "latched": True, "found": "latched before this start"}
             self._keeper.append("emergency", facts)
         self._keeper.append("boot", {"versions": self._versions.model_dump(mode="json"), "simulated": self._simulated})
+        self._bundles.tell_named()
         self._troubles.settle()
         self._custody.start()
         self._worker.start()
         self._server.start()
         self._wire.start()
+        if self._reports:
+            self._updater.start()
         reserve.keep(self._home.root)
         self.journal.info("ready", version=__version__)
 
@@ -328,6 +380,8 @@ class Daemon:
     def stop(self) -> None:
         """Finish the turn under way, drive outputs safe, close everything, in reverse order."""
         self._custody.leave()
+        self._bundles.end()
+        self._updater.stop()
         self._wire.stop()
         finished = self._worker.stop()
         # Whoever asked has an answer before the pins are given back.
@@ -336,6 +390,7 @@ class Daemon:
         self._registry.close()
         self._lifecycle.fire("shut")
         self._keeper.append("shutdown", {"finished": finished})
+        self._bundles.stop()
         self._custody.stop()
         if finished:
             self._db.close()
@@ -435,15 +490,71 @@ class Daemon:
                 },
             )
 
+    @property
+    def begins_again(self) -> bool:
+        """Whether it ends to begin again at once: with another bundle."""
+        return self._begins_again
+
+    def bundles(self) -> LocalReply:
+        """List what lies in the slots, what decides, and how its trial does."""
+        return LocalReply(ok=True, result=self._bundles.list())
+
+    def bundle(self, request: BundleChange, peer: str) -> LocalReply:
+        """Install, activate or roll back bundles, or take what says whom to trust."""
+        match request:
+            case InstallBundle(path=path, only_look=True):
+                return self._bundles.look(Path(path))
+            case InstallBundle(path=path):
+                return self._bundles.install(Path(path), peer)
+            case ActivateBundle(bundle=wanted, again=again):
+                return self._bundles.activate(wanted, peer, again=again)
+            case RollBackBundle():
+                return self._bundles.roll_back(peer)
+            case TrustDocument():
+                return self._bundles.accept(
+                    Path(request.path), request.fingerprint, peer, replace=request.replace, kind=request.kind or None
+                )
+            case _ as never:
+                assert_never(never)
+
+    def _carry_out(self, wanted: Wanted) -> LocalReply:
+        """Do what a controller wants done with bundles."""
+        match wanted.action:
+            case "install":
+                return self._bundles.bring(wanted.name, wanted.peer)
+            case "activate":
+                return self._bundles.activate(wanted.name, wanted.peer)
+            case _:
+                return self._bundles.roll_back(wanted.peer)
+
     def _load_model(self, chosen: Settings) -> model.Model | None:
-        try:
-            folder = settings.bundle_folder(chosen, self._home.root)
-            return model.load(folder, runtime=chosen.model.runtime, threads_n=chosen.model.threads)
-        except BundleError as error:
-            # Without a model the device still obeys tool calls, timers and the stop; it says so.
-            self._health.set("model", str(error))
-            self.journal.error("no usable model", error=error)
-            return None
+        """Load the bundle that decides; one that cannot be used gives way to the one before it."""
+        complaint = ""
+        for candidate in self._bundles.start(_machine_start()):
+            try:
+                loaded = model.load(candidate.folder, runtime=chosen.model.runtime, threads_n=chosen.model.threads)
+            except BundleError as error:
+                complaint = str(error)
+                self.journal.error("no usable model", error=error)
+            else:
+                self._bundles.decides(candidate)
+                if said := self._bundles.about_named():
+                    self._health.set("model", said)
+                return loaded
+        if (why := self._bundles.shipped_revoked()) is not None:
+            complaint = f"the bundle that came with the software was revoked ({why}), and no other decides; install one"
+        told = [why for why in (self._bundles.about_named(), complaint) if why]
+        # Without a model the device still obeys tool calls, timers and the stop; it says so.
+        self._health.set("model", "; ".join(told) or "none came with this installation; install one")
+        return None
+
+    def _examine(self, candidate: Path, active: Path | None, chosen: Settings) -> CanaryReport:
+        with closing(database.open_reader(self._home.database)) as reader:
+            return examine(candidate, active, reader, chosen.bundles.canary(), runtime=chosen.model.runtime)
+
+    def _begin_again(self) -> None:
+        self._begins_again = True
+        self.quit()
 
     def _load_enrolment(self) -> Enrolment | None:
         try:
@@ -496,6 +607,7 @@ class Daemon:
             event = f"{change.order.tool} is held back" if change.held else f"{change.order.tool} goes on"
             self._keeper.append("note", {"event": event, "tool": change.order.tool}, {"why": change.held})
         self._custody.tick()
+        self._bundles.tick()
 
     def _permit(self, order: ToolCall) -> str:
         """Say why an order that still has an effect may not go on having it."""
@@ -545,19 +657,50 @@ def run(home: Home) -> int:
             while not reserve.has_room(home.root):
                 time.sleep(ROOM_LOOK_S)
         settings.write_default_file(home.root)
+        ended = threading.Event()
         daemon = Daemon(home, chosen)
 
         def end(_number: int, _frame: FrameType | None) -> None:
+            ended.set()
             daemon.end()
 
         signal.signal(signal.SIGTERM, end)
         signal.signal(signal.SIGINT, end)
-        daemon.start()
-        # A home that was deleted (a trial in a temporary folder) must not leave a daemon behind for ever.
-        while not daemon.wait(2.0) and held.still_there():
-            pass
-        daemon.stop()
-    return 0
+        while True:
+            daemon.start()
+            # A home that was deleted (a trial in a temporary folder) must not leave a daemon behind for ever.
+            while not daemon.wait(2.0) and held.still_there():
+                pass
+            daemon.stop()
+            if ended.is_set() or not daemon.begins_again or not held.still_there():
+                return 0
+            # With another bundle everything that cites one is another: built anew, in the one way there is.
+            daemon = Daemon(home, settings.load(home.root))
+
+
+def _check_disabled(tools: Iterable[str], registry: Registry, home: Home) -> None:
+    """Refuse to start with a safety list that has a typo: it would do nothing."""
+    unknown = [tool for tool in tools if registry.spec(tool) is None]
+    if unknown:
+        raise SettingsError(
+            f"{home.settings}: [policy] disabled_tools: there is no tool called {', '.join(map(repr, unknown))}; "
+            f"here are {', '.join(spec.name for spec in registry.specs())}"
+        )
+
+
+def _machine_start() -> str:
+    """Name this start of the machine: a process that ends within it crashed, or was killed."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return "unknown"
+
+
+def _shipped() -> Path | None:
+    try:
+        return settings.shipped_bundle()
+    except BundleError:
+        return None
 
 
 def _new_salt() -> bytes:

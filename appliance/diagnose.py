@@ -30,7 +30,7 @@ from appliance.storage import database
 
 LOG_TAIL_BYTES: Final = 2 * 2**20
 
-_IMPERSONAL: Final = frozenset({"machine", "disk", "sqlite", "bundle", "runtime", "clock"})
+_IMPERSONAL: Final = frozenset({"machine", "disk", "sqlite", "bundle", "runtime", "slots", "cage", "clock"})
 """Checks whose words are ours and the machine's; the others may quote names, hosts and settings."""
 
 _CODE: Final = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,63}")

@@ -1,7 +1,7 @@
 """Looks at a home and the machine under it and says what it found and what to do; changes nothing.
 
 Covers: settings, machine, permissions, disk, database, SQLite's own version, bundle, runtime and its speed, threads,
-clock, daemon, broker, people whom the laws want.
+slots, what a new bundle would be tried behind, the second model, clock, daemon, broker, people whom the laws want.
 Does not cover: every record of the ledger; `appliance audit verify` reads that.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from appliance import settings
-from appliance.checks import links, machine, model, people, records
+from appliance.checks import bundles, links, machine, model, people, records, second
 from appliance.checks.finding import Finding, Patient
 from appliance.contracts.home import Home
 from appliance.contracts.record import JsonObject
@@ -30,6 +30,10 @@ CHECKS: Final[tuple[Check, ...]] = (
     people.enough_people,
     model.bundle,
     model.runtime,
+    bundles.slots,
+    bundles.named,
+    bundles.cage,
+    second.escalation,
     machine.clock,
     links.daemon,
     links.fleet,

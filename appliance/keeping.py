@@ -3,7 +3,9 @@
 Covers: a daemon that runs (backup copies beside it, restore and reset refuse), a power cut in the middle (a backup is
 whole or absent; a restore moves only finished files, and what it replaces lies in `before-restore-*`), a damaged or
 foreign file (refused before anything is touched), paths that lead out of the home (only known names are read).
-Does not cover: secrecy of the file. It holds the device's private key unless it was left out: keep it like the device.
+Does not cover: bundles in the slots. What came with the software decides after a restore, until somebody installs the
+other again: the database brings the root of trust, the numbers that only grow and the time that it has waited.
+Nor secrecy of the file. It holds the device's private key unless it was left out: keep it like the device.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from appliance.contracts.record import Record
 from appliance.errors import StorageError, UsageError
 from appliance.storage import archive, database
 from appliance.storage.ownership import own
+from appliance.trust.slots import Shelf
 
 MAX_BYTES: Final = 4 * 2**30
 """Of everything in a backup, unpacked; a home of years is a tenth of it."""
@@ -60,6 +63,9 @@ class Backup(Record):
     epoch: str
     seq: int
     head: str
+    bundle: str = ""
+    """The installed bundle that decided then; empty where it was the one that came with the software."""
+
     files: dict[str, PackedFile]
 
 
@@ -87,6 +93,7 @@ def backup(home: Home, target: Path, now: datetime, *, with_key: bool = True) ->
                 epoch=copied.epoch,
                 seq=copied.seq,
                 head=copied.head,
+                bundle=_deciding(home),
                 files={name: _packed(path) for name, path in sources.items()},
             )
             # 0600 from its first byte: it holds a private key and what people said.
@@ -159,6 +166,12 @@ def reset(home: Home, *, keep_settings: bool = True) -> list[str]:
                 raise StorageError(f"{path} cannot be removed: {error.strerror}") from error
             removed.append(path.name)
     return removed
+
+
+def _deciding(home: Home) -> str:
+    slots = Shelf(home.bundles).read()
+    lies = slots.at(slots.active)
+    return "" if lies is None else f"{lies.name} {lies.version} (sha256 {lies.sha256})"
 
 
 def _lay_out_laws(folder: Path) -> None:

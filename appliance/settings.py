@@ -7,23 +7,34 @@ Does not cover: whether a bundle or a broker that is named exists; `doctor` look
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
 
 from pydantic import Field, ValidationError
 
+from appliance.adapters.chosen import EscalationSettings
 from appliance.agent.sharing import Share
 from appliance.agent.uplink import UplinkSettings
+from appliance.contracts.canary import CanaryLimits
+from appliance.contracts.home import Home
+from appliance.contracts.pinned import SHIPPED
 from appliance.contracts.record import Record
+from appliance.contracts.slots import BUNDLE, Place, TrialLimits
+from appliance.contracts.trustroot import MAX_COOLDOWN_DAYS
 from appliance.errors import BundleError, SettingsError
 from appliance.policy.rules import PolicySettings
 from appliance.settingsfile import faults, template
 from appliance.tools.site import Site
+from appliance.trust.slots import Shelf
 
 FILE_NAME: Final = "appliance.toml"
+
+PACKAGE: Final = Path(__file__).resolve().parent
 
 MAX_FILE_BYTES: Final = 256 * 1024
 """A site of a thousand entities takes a tenth of it."""
@@ -46,13 +57,55 @@ class ModelSettings(Record):
     """Which model decides, and on what."""
 
     bundle: str = ""
-    """Folder of a bundle, relative to the home; the one that came with the software when empty."""
+    """Folder of a bundle, relative to the home; when empty, the slots and what came with the software decide. For
+    whoever develops: on a device with a root of trust it has to be a delivery that enough people signed, else it is
+    passed over; without a root it decides, and the device says that nobody signed it."""
 
     runtime: Literal["auto", "litert", "tflite-runtime"] = "auto"
     """`auto` takes LiteRT where it is installed, else tflite-runtime."""
 
     threads: int = Field(default=2, ge=1, le=16)
     """Threads of one inference; two of a Pi's four leave room for the rest."""
+
+
+class BundleSettings(Record):
+    """How a bundle has to prove itself here; the canary's safety suite is asked whatever stands below."""
+
+    cooldown_days: int = Field(default=0, ge=0, le=MAX_COOLDOWN_DAYS)
+    """A bundle lies here at least so many days of running time before it may decide; the cooldown that the site's root
+    of trust sets counts where it is longer, so this can only lengthen it."""
+
+    canary_minutes: float = Field(default=15.0, ge=1.0, le=240.0)
+    """How long the canary may ask a bundle; the active one, which it asks for comparison, has as long again. A slow
+    board needs more."""
+
+    canary_memory_mb: int = Field(default=400, ge=200, le=1024)
+    """How much memory the process may take at its peak in which the canary runs a bundle."""
+
+    canary_latency_ms: float = Field(default=400.0, ge=50.0, le=10_000.0)
+    """How much processor time the median answer may take; twice the active bundle's is the other bound."""
+
+    trial_hours: float = Field(default=24.0, ge=1.0, le=720.0)
+    """Running time that a trial lasts at least; seven times as long where hardly anybody speaks to the device."""
+
+    trial_requests: int = Field(default=20, ge=10, le=1000)
+    """Requests in words that a trial lasts at least."""
+
+    trial_refused_more: float = Field(default=0.15, ge=0.02, le=0.5)
+    """Share of requests that a bundle on trial may refuse or ask back beyond what was usual before it goes back."""
+
+    def canary(self) -> CanaryLimits:
+        """Return the canary's limits; those of safety and of competence are not the owner's to change."""
+        return CanaryLimits(
+            whole_s=self.canary_minutes * 60, resident_mb=self.canary_memory_mb, latency_ms=self.canary_latency_ms
+        )
+
+    def trial(self) -> TrialLimits:
+        """Return the trial's limits."""
+        least_s = self.trial_hours * 3600
+        return TrialLimits(
+            least_s=least_s, longest_s=7 * least_s, least_n=self.trial_requests, worse=self.trial_refused_more
+        )
 
 
 class StorageSettings(Record):
@@ -105,10 +158,12 @@ class Settings(Record):
     model: ModelSettings = ModelSettings()
     policy: PolicySettings = PolicySettings()
     uplink: UplinkSettings = UplinkSettings()
+    bundles: BundleSettings = BundleSettings()
     storage: StorageSettings = StorageSettings()
     ledger: LedgerSettings = LedgerSettings()
     privacy: PrivacySettings = PrivacySettings()
     people: PeopleSettings = PeopleSettings()
+    escalation: EscalationSettings = EscalationSettings()
     site: Site = Field(default_factory=Site.demonstration)
     """What exists at this place; a section here replaces the demonstration house as a whole."""
 
@@ -190,25 +245,47 @@ def _write_whole(path: Path, text: str) -> None:
 
 
 def bundle_folder(settings: Settings, home: Path) -> Path:
-    """Return the folder of the bundle that decides.
+    """Return the folder of the bundle that decides: the named one, else the active slot's, else what shipped.
 
     Raises:
-        BundleError: none is named and none came with the software.
+        BundleError: none is named, no slot decides, and none came with the software.
     """
     if settings.model.bundle:
-        return home / settings.model.bundle
-    return shipped_bundle()
+        named = home / settings.model.bundle
+        return named / BUNDLE if (named / BUNDLE).is_dir() else named
+    shelf = Shelf(Home(home).bundles)
+    chosen = shelf.bundle(shelf.read().active)
+    return shipped_bundle() if chosen is None else chosen
 
 
-def shipped_bundle() -> Path:
+def installed_bundles(settings: Settings, home: Path) -> list[Path]:
+    """Return the folder of every bundle that lies here, the one that decides first."""
+    shelf = Shelf(Home(home).bundles)
+    found: list[Path] = []
+    with suppress(BundleError):
+        found.append(bundle_folder(settings, home))
+    with suppress(BundleError):
+        found.append(shipped_bundle())
+    slots: tuple[Place, ...] = ("a", "b")
+    found += [lies for slot in slots if (lies := shelf.bundle(slot)) is not None and lies.exists()]
+    return list(dict.fromkeys(found))
+
+
+def shipped_bundle(package: Path = PACKAGE) -> Path:
     """Return the bundle that came with the software: inside the wheel, or where the recipe writes it in a checkout.
 
     Raises:
-        BundleError: there is none.
+        BundleError: there is none, or it is another than this software names: no signature vouches for this one, only
+            its hash does. (The manifest's; loading compares every other file with the manifest.)
     """
-    package = Path(__file__).resolve().parent
     for folder in (package / "bundles", package.parent / "firmware_models" / "bundles"):
-        bundles = sorted(path.parent for path in folder.glob("*/manifest.json"))
-        if bundles:
-            return bundles[-1]
+        manifest = folder / SHIPPED.name / "manifest.json"
+        if not manifest.is_file():
+            continue
+        if hashlib.sha256(manifest.read_bytes()).hexdigest() != SHIPPED.sha256:
+            raise BundleError(
+                f"the bundle in {manifest.parent} is not the one that this software came with; install the software"
+                " again (whoever made the bundle anew names it in appliance/contracts/pinned.py)"
+            )
+        return manifest.parent
     raise BundleError(f"no bundle came with this installation ({package}); name one under [model] bundle")

@@ -31,6 +31,7 @@ from appliance.policy.workflow import faults as workflow_faults
 from appliance.settingsfile import template
 from appliance.storage import migrations
 from appliance.tools import reference as tools
+from appliance.trust import reference as trust_reference
 
 DOCS: Final = Path(__file__).resolve().parent
 STAMP: Final = "Printed from the software by `make docs`; a test fails when this page is stale.\n"
@@ -248,6 +249,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "reference/ledger-record.md": lambda: record_reference.page(STAMP),
     "reference/ledger-views.md": lambda: ledger_reference.views_page(STAMP),
     "reference/incident-archive.md": lambda: ledger_reference.archive_page(STAMP),
+    "reference/bundle.md": lambda: trust_reference.page(STAMP),
     "reference/wire.md": lambda: wire_reference.page(STAMP),
     "decisions/README.md": decisions_page,
 }

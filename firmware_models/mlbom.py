@@ -4,12 +4,22 @@ Source:
     CycloneDX 1.6, machine-learning bill of materials: https://cyclonedx.org/docs/1.6/json/
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from appliance.contracts.manifest import Manifest
 from appliance.contracts.record import JsonObject
 
+MEASURED = ("exact", "wrong_acts", "false_refusals")
+"""Shares that the model card tells of every set."""
 
-def bill(manifest: Manifest) -> JsonObject:
-    """The bill of materials of one bundle."""
+
+def bill(manifest: Manifest, analysis: JsonObject | None = None) -> JsonObject:
+    """The bill of materials of one bundle.
+
+    Args:
+        analysis: what was measured (`quantitative`); none where it was not.
+    """
     training = manifest.training
     network = manifest.files["model.tflite"]
     parameters_n = manifest.network.parameters_n
@@ -54,6 +64,8 @@ def bill(manifest: Manifest) -> JsonObject:
                         "inputs": [{"format": "text and JSON Schemas of tools"}],
                         "outputs": [{"format": "tools, words of the request, options, confidence"}],
                     },
+                    **({"quantitativeAnalysis": analysis} if analysis else {}),
+                    "considerations": _considerations(manifest),
                 },
             },
         },
@@ -68,4 +80,39 @@ def bill(manifest: Manifest) -> JsonObject:
             *data,
         ],
         "dependencies": [{"ref": "model", "dependsOn": ["warm-start", *references]}],
+    }
+
+
+def quantitative(results: Sequence[Mapping[str, Any]]) -> JsonObject:
+    """What `evaluate` measured, as CycloneDX says it."""
+    return {
+        "performanceMetrics": [
+            {"type": kind, "value": f"{entry[kind]:.4f}", "slice": f"{entry['name']}, {entry['rows_n']} rows"}
+            for entry in results
+            for kind in MEASURED
+        ]
+    }
+
+
+def _considerations(manifest: Manifest) -> JsonObject:
+    thresholds = manifest.thresholds
+    return {
+        "users": ["people who ask a device for something in plain English"],
+        "useCases": ["proposing calls of the tools that a device declares; rules of the device decide about them"],
+        "technicalLimitations": [
+            (
+                f"English, a sentence or two, at most {manifest.network.max_tokens} tokens of request and declared"
+                " tools in one look"
+            ),
+            "a value that the request does not contain cannot be an argument, unless it is an option",
+            "confidence was fitted on development data of the same making as the training data",
+        ],
+        "ethicalConsiderations": [
+            {
+                "name": "it may be wrong and sure of it, or have been made to be",
+                "mitigationStrategy": f"acts without a question from {thresholds.act} on, asks from"
+                f" {thresholds.confirm}; whatever it proposes is grounded in the words and judged by rules, and a"
+                " canary suite is replayed on the device before it decides anything",
+            }
+        ],
     }

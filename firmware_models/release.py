@@ -7,7 +7,7 @@ import argparse
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,6 @@ import torch
 
 from appliance.contracts.manifest import (
     FORMAT,
-    BundleFile,
     DataSource,
     Manifest,
     Tolerance,
@@ -29,8 +28,9 @@ from appliance.inference.decoder import Decoder
 from appliance.inference.encoding import Encoder
 from appliance.inference.interpreter import Interpreter
 from appliance.inference.tokenizer import WordPiece
-from firmware_models import agree, calibrate, card, export, golden, mlbom, rows
+from firmware_models import agree, calibrate, canary, card, export, golden, mlbom, restamp, rows
 from firmware_models.network import Network
+from firmware_models.restamp import describe
 from firmware_models.train import UNCALIBRATED, FloatScorer, warm_start_folder
 
 MAX_TOKENS: Final = 1024
@@ -85,12 +85,16 @@ def release(options: argparse.Namespace) -> Manifest:
             ("abstain", calibration.abstain, fitted_on.abstain, reported.abstain),
         )
     }
+    made_at = datetime.now(UTC).replace(microsecond=0)
     manifest = Manifest(
         format=FORMAT,
         name=options.out.name,
         version=options.version,
-        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        release=options.release,
+        made_at=made_at.isoformat(timespec="seconds"),
+        expires_at=made_at + timedelta(days=options.good_days),
         minimum_software=options.minimum_software,
+        minimum_revocations=options.minimum_revocations,
         files={},
         network=shape,
         calibration=calibration,
@@ -103,17 +107,21 @@ def release(options: argparse.Namespace) -> Manifest:
     (options.run / "measured.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
     files = {name: describe(options.out / name) for name in (NETWORK, VOCABULARY, "golden.jsonl")}
     manifest = manifest.model_copy(update={"files": files})
-    _write(options.out / "mlbom.json", json.dumps(mlbom.bill(manifest), indent=2))
-    files["mlbom.json"] = describe(options.out / "mlbom.json")
-    manifest = write_card(options.out, manifest.model_copy(update={"files": files}), measured)
+    write_card(options.out, manifest.model_copy(update={"files": files}), measured)
+    # The suite is chosen with the finished bundle, so the manifest is written once more over it.
+    canary.write(options.out / "canary.jsonl", options.out)
+    manifest = restamp.restamp(options.out, None, options.good_days)
     print(json.dumps({"bundle": options.out.name, **measured, "thresholds": thresholds.model_dump()}))
     return manifest
 
 
 def write_card(folder: Path, manifest: Manifest, measured: card.Measured, results: card.Results = ()) -> Manifest:
-    """Write the card, then the manifest over everything."""
+    """Write the card for people and for tools, then the manifest over everything."""
     _write(folder / "card.md", card.text(manifest, measured, results))
-    manifest = manifest.model_copy(update={"files": {**manifest.files, "card.md": describe(folder / "card.md")}})
+    analysis = mlbom.quantitative(results) if results else None
+    _write(folder / "mlbom.json", json.dumps(mlbom.bill(manifest, analysis), indent=2))
+    written = {name: describe(folder / name) for name in ("card.md", "mlbom.json")}
+    manifest = manifest.model_copy(update={"files": {**manifest.files, **written}})
     _write(folder / MANIFEST, manifest.model_dump_json(indent=2))
     load_bundle(folder)
     return manifest
@@ -183,11 +191,6 @@ def _training(kept: Mapping[str, Any]) -> Training:
     )
 
 
-def describe(path: Path) -> BundleFile:
-    """Size and hash of a file."""
-    return BundleFile(sha256=_hash(path), bytes_n=path.stat().st_size)
-
-
 def _hash(path: Path) -> str:
     return sha256(path.read_bytes()).hexdigest()
 
@@ -211,7 +214,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--card", type=Path, help="only write the card again, with the figures of this evaluate --json")
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle; its name is the bundle's")
     parser.add_argument("--version", default="0.1.0")
+    parser.add_argument("--release", type=int, default=1, help="one more than the last release of this name")
+    parser.add_argument("--good-days", type=int, default=730, help="days after which no device installs it any more")
     parser.add_argument("--minimum-software", default="0.1.0")
+    parser.add_argument("--minimum-revocations", type=int, default=0, help="number of the newest revocation list")
     options = parser.parse_args(arguments)
     if options.card is None:
         release(options)

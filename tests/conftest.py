@@ -79,6 +79,25 @@ def cut():
 
 
 @pytest.fixture
+def second():
+    """The rig with a server that answers as it is told: `second.open_server()`; closed at the end."""
+    path = Path(__file__).parent / "rigs" / "second_server.py"
+    spec = importlib.util.spec_from_file_location("second_server", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    opened = []
+
+    def start():
+        opened.append(module.SecondServer())
+        return opened[-1]
+
+    module.open_server = start
+    yield module
+    for server in opened:
+        server.close()
+
+
+@pytest.fixture
 def kept_ledger(tmp_path):
     """A ledger with a clock that is set by hand: `kept_ledger(keep_days=30)`; closed at the end."""
     path = Path(__file__).parent / "rigs" / "kept_ledger.py"

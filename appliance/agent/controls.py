@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, assert_never
 
-from appliance.contracts.local import Checkpoint, LocalReply, Quit, Release, Resolve, RotateKey, Stop
+from appliance.contracts.local import BundleChange, Checkpoint, LocalReply, Quit, Release, Resolve, RotateKey, Stop
 from appliance.contracts.record import JsonObject
 from appliance.contracts.request import MAX_TEXT_CHARS
 from appliance.contracts.retaining import RetainingRequest
@@ -39,6 +39,12 @@ class Controls(Protocol):
 
     def retain(self, request: RetainingRequest, peer: str) -> LocalReply:
         """Hold, release, redact or prune records of the ledger."""
+
+    def bundles(self) -> LocalReply:
+        """List what lies in the slots, what decides, and how its trial does."""
+
+    def bundle(self, request: BundleChange, peer: str) -> LocalReply:
+        """Install, activate or roll back bundles, or take what says whom to trust."""
 
     def load_laws(self) -> LocalReply:
         """Read the owner's laws again; whole or not at all."""

@@ -39,7 +39,7 @@ class Decision(Record):
 
 
 class Judge:
-    """Decides by the owner's policy, the bundle's thresholds and the laws of the site."""
+    """Decides by the bundle's thresholds, which the owner's policy may raise, and the laws of the site."""
 
     def __init__(
         self,
@@ -48,8 +48,9 @@ class Judge:
         settings: PolicySettings,
     ) -> None:
         self._catalogue = catalogue
-        self._act_at = thresholds.act if settings.act_at is None else settings.act_at
-        self._refuse_below = thresholds.confirm if settings.refuse_below is None else settings.refuse_below
+        # The canary tries a bundle at its own thresholds: an owner raises them, or what was tried is not what acts.
+        self._act_at = max(thresholds.act, settings.act_at or 0.0)
+        self._refuse_below = max(thresholds.confirm, settings.refuse_below or 0.0)
         self._settings = settings
 
     def decide(self, plan: Plan, origin: Origin, guards: Guards, gate: Gate) -> Decision:

@@ -17,9 +17,10 @@ from random import Random
 from typing import Final, NamedTuple
 
 from appliance.agent.refusals import Codes, Refused, Sparing
+from appliance.contracts.bundle import Accepted, NotAdmitted
 from appliance.contracts.canonical import canonical, digest
 from appliance.contracts.clock import Clock
-from appliance.contracts.enrolment import MAY, Enrolment, Role
+from appliance.contracts.enrolment import COMMANDS, MAY, Enrolment, Role
 from appliance.contracts.envelope import (
     CORRELATION_BYTES,
     MAX_COMMAND_BYTES,
@@ -33,16 +34,19 @@ from appliance.contracts.envelope import (
     Response,
     Signed,
     StopBody,
+    TrustBody,
+    UpdateBody,
     parse_payload,
     parse_signed,
     payload_of,
+    right_of,
 )
 from appliance.contracts.record import JsonObject
 from appliance.contracts.request import Ask, Body, Call, Origin, OriginKind, Request, RequestId
 from appliance.contracts.toolcall import ToolCall
 from appliance.contracts.topics import EVERY_DEVICE, ROOT, Channel, Topic
 from appliance.errors import MalformedTopic, StorageError, WireError
-from appliance.storage import counters, database, inbox, replies
+from appliance.storage import counters, database, inbox, replies, updates
 from appliance.storage.database import Database
 from appliance.transport.mqtt import Incoming
 from appliance.trust.keys import PublicKey
@@ -50,13 +54,18 @@ from appliance.trust.signature import holds
 
 GROUP_JITTER_S: Final = 5.0
 
-NOT_YET: Final = frozenset({"set-config", "release", "update", "export-audit", "diagnose"})
+NOT_YET: Final = frozenset({"set-config", "release", "export-audit", "diagnose"})
 """Commands of the protocol that this version answers with 501."""
-
-COMMANDS: Final = MAY[Role.OPERATOR] - {"ack"}
 
 CLOCK_SKEW_S: Final = 300
 """How far ahead a controller's clock may be."""
+
+
+_ACTS: Final = (AskBody, CallBody, UpdateBody)
+"""Bodies that change something, and that no broker may hand over late."""
+
+_LAWFUL: Final = {Role.KEEPER: Role.OPERATOR}
+"""What a law takes a role for: whoever keeps the bundles has no more to say about doors."""
 
 
 class Answer(NamedTuple):
@@ -81,19 +90,30 @@ class Downlink:
         emergency: Callable[[str, str], None],
         wake: Callable[[], None],
         chance: Random,
+        trust: Callable[[bytes, str], Accepted | NotAdmitted] | None = None,
+        update: Callable[[], None] | None = None,
     ) -> None:
+        """Keep what is handed in.
+
+        Args:
+            trust: takes a root of trust or a revocation list.
+            update: wakes whoever carries out updates; a device without takes none.
+        """
         self._db = db
         self._site = enrolment.site
         self._device = enrolment.device
         self._epoch = database.epoch(db)
         self._keys = {key.key_id: key for key in (PublicKey.from_hex(c.public_key) for c in enrolment.controllers)}
         self._roles = {PublicKey.from_hex(c.public_key).key_id: c.role for c in enrolment.controllers}
+        self._names = {PublicKey.from_hex(c.public_key).key_id: c.name for c in enrolment.controllers}
         self._group_prefix = f"{ROOT}/{enrolment.site}/{EVERY_DEVICE}/{Channel.CMD}/"
         self._nonce = nonce
         self._chance = chance
         self._clock = clock
         self._refuse = Sparing(refuse, clock.monotonic_s)
         self._emergency = emergency
+        self._trust = trust
+        self._update = update
         self._wake = wake
 
     def receive(self, message: Incoming) -> Answer | Ack | None:
@@ -183,10 +203,10 @@ class Downlink:
             raise Refused(Codes.ALTERED, "correlation or response topic differ from what was signed", signed.key)
         if own is None or own.name != command.issuer:
             raise Refused(Codes.NO_RESPONSE_TOPIC, "the response topic must end in the issuer's key id", signed.key)
-        if command.body.kind not in MAY[self._roles[signed.key]]:
+        if (right := right_of(command.body)) not in MAY[self._roles[signed.key]]:
             role = self._roles[signed.key]
-            raise Refused(Codes.ROLE, f"a key in the role {role} may not {command.body.kind}", signed.key)
-        if topic.device == EVERY_DEVICE and isinstance(command.body, AskBody | CallBody):
+            raise Refused(Codes.ROLE, f"a key in the role {role} may not {right}", signed.key)
+        if topic.device == EVERY_DEVICE and isinstance(command.body, _ACTS):
             raise Refused(Codes.NOT_YET, "group commands that act are not in this version", signed.key)
         return own
 
@@ -197,7 +217,7 @@ class Downlink:
         if command.nonce is not None and command.nonce != self._nonce:
             raise Refused(Codes.WRONG_NONCE, "made for an earlier start of this device", issuer)
         if not self._clock.is_trusted():
-            if command.nonce is None and isinstance(command.body, AskBody | CallBody):
+            if command.nonce is None and isinstance(command.body, _ACTS):
                 text = "this device does not know the time: quote the nonce of its state"
                 raise Refused(Codes.NONCE_NEEDED, text, issuer)
             return
@@ -222,17 +242,25 @@ class Downlink:
                 life, status, code, text = "executed", 200, "stopped", "Stopped: every output is safe."
             case PingBody():
                 life, status, code, text = "executed", 200, "pong", "Here."
+            case TrustBody(document=document):
+                life, status, code, text = self._trusted(document, command.issuer)
+            case UpdateBody() if self._update is None:
+                raise Refused(Codes.NOT_YET, "this device takes no updates by network", command.issuer)
+            case UpdateBody() if updates.find(self._db) is not None:
+                life, status, code, text = "rejected", 409, "busy", "Another update is under way; wait for its end."
             case _:
                 pass
         response = self._response(command.correlation, life, status, code, text, request_id)
-        final = life == "executed"
+        final = life != "received"
         # A whole site that answers at once would be a flood.
         not_before = None
         if command.audience == EVERY_DEVICE:
             not_before = self._clock.now() + timedelta(seconds=self._chance.uniform(0.0, GROUP_JITTER_S))
         with self._db.atomic():
             self._check_counter(counters.use(self._db, command.issuer, command.counter), command)
-            if not final:
+            if isinstance(command.body, UpdateBody) and not final:
+                updates.put(self._db, self._wanted(command, command.body, request_id))
+            elif not final:
                 inbox.submit(self._db, self._request(command, request_id))
             replies.open_for(
                 self._db,
@@ -244,8 +272,28 @@ class Downlink:
                 response=payload_of(response),
                 final=final,
             )
-        if not final:
+        if isinstance(command.body, UpdateBody) and self._update is not None:
+            self._update()
+        elif not final:
             self._wake()
+
+    def _trusted(self, document: str, issuer: str) -> tuple[LifeCycle, int, str, str]:
+        """Have a document taken; twice is as once, so that it may be brought again after a power cut."""
+        if self._trust is None:
+            raise Refused(Codes.NOT_YET, "this device takes no documents by network", issuer)
+        answer = self._trust(document.encode(), issuer)
+        if isinstance(answer, NotAdmitted):
+            return "rejected", 409, answer.code, answer.reason
+        return "executed", 200, "accepted", f"{answer.kind} {answer.number} is in force."
+
+    def _wanted(self, command: Command, body: UpdateBody, request_id: RequestId) -> updates.Wanted:
+        return updates.Wanted(
+            request_id=request_id,
+            peer=f"controller:{command.issuer} name:{self._names[command.issuer]}",
+            action=body.action,
+            name=body.delivery or body.bundle or "",
+            expires_at=command.expires_at if self._clock.is_trusted() else None,
+        )
 
     def _request(self, command: Command, request_id: RequestId) -> Request:
         body: Body
@@ -258,7 +306,7 @@ class Downlink:
         origin = Origin(
             kind=OriginKind.CONTROLLER,
             peer=command.issuer,
-            role=self._roles[command.issuer].value,
+            role=_LAWFUL.get(self._roles[command.issuer], self._roles[command.issuer]).value,
             correlation=command.correlation,
             reply_to=command.response_topic,
             # Without a trusted clock the expiry cannot be compared with anything; the boot nonce bounded it.

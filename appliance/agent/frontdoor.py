@@ -15,6 +15,8 @@ from appliance.agent.people import Asking, People
 from appliance.contracts.clock import Clock
 from appliance.contracts.known import Known
 from appliance.contracts.local import (
+    ActivateBundle,
+    BundleChange,
     CallTool,
     ChangePin,
     Checkpoint,
@@ -22,6 +24,8 @@ from appliance.contracts.local import (
     EnrolPerson,
     GiveApproval,
     Hello,
+    InstallBundle,
+    ListBundles,
     ListPeople,
     LoadLaws,
     LocalReply,
@@ -32,12 +36,14 @@ from appliance.contracts.local import (
     RemovePerson,
     Reply,
     Resolve,
+    RollBackBundle,
     RotateKey,
     Say,
     SayEvent,
     SetMaintenance,
     Status,
     Stop,
+    TrustDocument,
     UndoLast,
     Watch,
 )
@@ -70,9 +76,9 @@ from appliance.storage import inbox
 from appliance.storage.database import Database
 from appliance.storage.redaction import wordless_request
 
-_Unsigned = Hello | Status | Watch | ListPeople | DescribeLaw | Stop | Checkpoint
+_Unsigned = Hello | Status | Watch | ListPeople | DescribeLaw | ListBundles | Stop | Checkpoint
 _Submitted = Say | CallTool | Reply | UndoLast | SayEvent | GiveApproval | SetMaintenance
-_Signed = _Submitted | LoadLaws | Enrolling | Release | Resolve | RotateKey | Quit | RetainingRequest
+_Signed = _Submitted | LoadLaws | Enrolling | Release | Resolve | RotateKey | Quit | BundleChange | RetainingRequest
 
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -150,6 +156,8 @@ class FrontDoor:
                 return self._watch()
             case ListPeople():
                 return enrolling.everybody(self._people, self._unnamed)
+            case ListBundles():
+                return self._controls.bundles()
             case DescribeLaw():
                 return self._controls.law(request.workflow)
             case Stop() | Checkpoint():
@@ -184,6 +192,8 @@ class FrontDoor:
                 return self._controls.load_laws()
             case Release() | Resolve() | RotateKey() | Quit():
                 return controls.control(self._controls, request, asking.told)
+            case InstallBundle() | ActivateBundle() | RollBackBundle() | TrustDocument():
+                return self._controls.bundle(request, asking.told)
             case HoldRecords() | ReleaseHold() | RedactRecords() | PruneRecords():
                 return self._controls.retain(request, asking.told)
             case EnrolPerson() | RemovePerson() | ChangePin():

@@ -213,6 +213,12 @@ class Laws:
             barred=self._barred,
         )
 
+    def escalates(self) -> bool:
+        """Return whether every law in force lets a second model be asked in the state that its run is in."""
+        runs = self._book.runs
+        here = [law.states.get(runs[name].state) if name in runs else None for name, law in self._judging().items()]
+        return not self._barred and all(state is not None and state.escalation for state in here)
+
     def look(self) -> None:
         """Look at clock and sensors, the quick ones anew, and take every step that they cause."""
         self._book.reread_if_changed()

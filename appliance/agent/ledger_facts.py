@@ -207,6 +207,7 @@ class Scribe:
             "approval": heard.approval,
             "guards": decision.guards,
             "proposal": None if plan.proposal == heard.known.proposal else _proposal(plan),
+            "escalated": None if plan.escalated == heard.known.escalated else plan.escalated,
             "calls": tuple(calls),
             "question": question,
             "refusal": _refusal(plan),

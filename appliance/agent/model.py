@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from appliance import __version__
+from appliance.agent import propose
 from appliance.inference.bundle import MANIFEST, Bundle, load_bundle
 from appliance.inference.decoder import Decoder
 from appliance.inference.encoding import Encoder
@@ -17,7 +18,7 @@ from appliance.inference.tokenizer import WordPiece
 class Model(NamedTuple):
     """A loaded bundle."""
 
-    decoder: Decoder
+    decoder: propose.Decoder
     bundle: Bundle
     sha256: str
     """Of the manifest, which holds the hash of every other file."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pydantic import ConfigDict
 
 from appliance.contracts.audit import Moment
+from appliance.contracts.decision import Escalated
 from appliance.contracts.local import Outcome, RequestStatus
 from appliance.contracts.record import JsonObject, Record
 from appliance.contracts.request import RequestId
@@ -27,6 +28,9 @@ class Plan(Record):
     question: Question | None = None
     refusal: Refusal | None = None
     proposal: Proposal | None = None
+    escalated: Escalated | None = None
+    """What a second model said, where the device's own did not know."""
+
     confirmed: bool = False
     doubtful: bool = False
     """The words leave a doubt that confidence does not show; a person is asked."""

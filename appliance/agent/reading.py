@@ -9,12 +9,14 @@ from typing import Final, Protocol, assert_never
 
 from appliance.agent import propose
 from appliance.agent.plan import Plan
+from appliance.contracts.decision import Escalated, EscalatedCall
 from appliance.contracts.manifest import Thresholds
 from appliance.contracts.record import JsonObject
 from appliance.contracts.request import Ask, Call, Origin, OriginKind, Undo
 from appliance.contracts.toolcall import (
     GroundedCall,
     Mention,
+    Proposal,
     Question,
     Refusal,
     RefusalCode,
@@ -22,12 +24,22 @@ from appliance.contracts.toolcall import (
     ToolCall,
 )
 from appliance.contracts.toolspec import ToolSpec
+from appliance.grounding import negation
 from appliance.grounding.ground import ground
 
 _DECLINES: Final = re.compile(
     r"\s*(no|nope|cancel|stop|never ?mind|forget it|none|nothing|don'?t|do not|abort|leave it)\b.*",
     re.IGNORECASE | re.DOTALL,
 )
+
+_NOT_KNOWN: Final = frozenset({RefusalCode.NOTHING_TO_DO, RefusalCode.UNSURE})
+"""What a second model may know better: that no tool seems to do it, and that it is not sure."""
+
+_SILENT: Final = {
+    "resting": "The second model was not asked: it failed too often just now.",
+    "busy": "The second model was not asked: it is busy with another request.",
+    "untried": "The second model was not asked: its weights have not passed `appliance escalation check --all` here.",
+}
 
 
 class Catalogue(Protocol):
@@ -98,6 +110,23 @@ class Reader:
         """Read a tool call that was proposed as one; *internal* lets timers, undo and laws use what only they may."""
         offered = internal or any(spec.name == call.tool for spec in self._catalogue.specs())
         return self._with(Plan(), call, "", now) if offered else _unknown(Plan(), call.tool)
+
+    def advised(self, plan: Plan, said: Escalated, now: datetime) -> Plan:
+        """Go on with what a second model said of words that the device's own could not read.
+
+        It is one more proposal, and no more: the same checks, and no confidence of its own. Whatever comes through them
+        is as sure as the least that a person may be asked about, and a person is asked.
+        """
+        if not wants_help(plan):
+            return plan
+        if said.came_back != "answered":
+            return _unaided(plan, said)
+        calls = tuple(_proposed(call, self._thresholds.confirm) for call in said.calls)
+        read = propose.understand(
+            Proposal(calls=calls), plan.text, self._catalogue.specs(), self.local(now), self._thresholds
+        )
+        found = {"calls": read.calls, "question": read.question, "refusal": read.refusal}
+        return plan.model_copy(update={**found, "escalated": said, "doubtful": True})
 
     def edited(self, plan: Plan, edits: JsonObject, now: datetime) -> Plan:
         """Correct arguments of a plan by hand; what was corrected is checked like anything else."""
@@ -171,6 +200,31 @@ class Reader:
                 return plan.model_copy(update={"question": None, "refusal": checked})
             case _ as never:
                 assert_never(never)
+
+
+def wants_help(plan: Plan) -> bool:
+    """Return whether the device's own model looked at the words and did not know, and no word of them forbids anything.
+
+    Whatever was understood and may not be done (negated, out of range, a name that is not here) is not asked again
+    elsewhere until somebody says yes.
+    """
+    if not plan.by_model or plan.proposal is None or plan.refusal is None or plan.refusal.code not in _NOT_KNOWN:
+        return False
+    return not negation.scopes(plan.text)
+
+
+def _proposed(call: EscalatedCall, confidence: float) -> ToolCall:
+    """Return the proposal that a second model made."""
+    mentions = {name: Mention(spans=spans, option=call.options.get(name)) for name, spans in call.spans.items()}
+    return ToolCall(tool=call.tool, mentions=mentions, confidence=confidence)
+
+
+def _unaided(plan: Plan, said: Escalated) -> Plan:
+    """Refuse as without a second model, and say that none helped."""
+    assert plan.refusal is not None  # nothing else wants help
+    silent = f"The second model gave no answer{f': {said.reason}' if said.reason else ''}."
+    reason = f"{plan.refusal.reason} {_SILENT.get(said.came_back, silent)}"
+    return plan.model_copy(update={"refusal": plan.refusal.model_copy(update={"reason": reason}), "escalated": said})
 
 
 def _moved(plan: Plan, asked: Question, by: int) -> Plan:

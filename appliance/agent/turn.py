@@ -16,6 +16,7 @@ from appliance.agent import ledger_facts, recovery
 from appliance.agent.approving import still_wanted
 from appliance.agent.configuration import InForce
 from appliance.agent.deciding import Decision, Judge, stopped
+from appliance.agent.escalating import Escalating
 from appliance.agent.laws import Answered, Laws
 from appliance.agent.ledger_facts import Heard, Scribe
 from appliance.agent.maintenance import MaintenanceLock
@@ -100,6 +101,7 @@ class Turn:
         clock: Clock,
         new_id: Callable[[], str],
         reports: Callable[[], bool],
+        second: Escalating | None = None,
         step: Callable[[str], None] = lambda _name: None,
     ) -> None:
         self._db = db
@@ -116,12 +118,17 @@ class Turn:
         self._clock = clock
         self._new_id = new_id
         self._reports = reports
+        self._second = second
         self._scribe = Scribe(clock.moment, versions, registry.spec, reader.local)
         self._waiting = Waiting(db, reader, clock, self._scribe)
         self._step = step  # told the name of every boundary: for traces, and for tests that cut the power there
 
-    def handle(self, request: Request) -> Outcome:
-        """Carry one request to its outcome, or to the person it waits for.
+    def aside(self) -> str:
+        """Return the request that waits for a second model; empty when none does."""
+        return "" if self._second is None else self._second.aside()
+
+    def handle(self, request: Request) -> Outcome | None:
+        """Carry one request to its outcome, or to the person it waits for; None when it was set aside for later.
 
         Raises:
             StorageError: the decision could not be recorded; nothing was done.
@@ -189,7 +196,7 @@ class Turn:
     def _heard(self, request: Request) -> Heard:
         return Heard(request, self._lifecycle.state.value, self._clock.now(), time.perf_counter())
 
-    def _asked(self, heard: Heard, body: Ask | Call | Undo) -> Outcome:
+    def _asked(self, heard: Heard, body: Ask | Call | Undo) -> Outcome | None:
         begun = time.perf_counter()
         last = undo.last(self._db) if isinstance(body, Undo) else None
         plan = self._reader.request(body, heard.request.origin, heard.now, None if last is None else last.call)
@@ -198,7 +205,18 @@ class Turn:
             heard = heard._replace(asked=last.call, undoes=RequestId(last.request_id))
         if isinstance(body, Call):
             heard = heard._replace(asked=body.call)
+        if self._second is not None:
+            said = self._second.word(heard.request.request_id, plan, self._registry.specs(), self._may_escalate)
+            if said == "later":
+                self._come_to_rest()
+                return None
+            plan = plan if said is None else self._reader.advised(plan, said, heard.now)
         return self._decide(heard._replace(reading_ms=_elapsed_ms(begun)), plan)
+
+    def _may_escalate(self) -> bool:
+        """Return whether anybody may be asked now: not while stopped or under maintenance, nor against a law."""
+        self._laws.look()
+        return not self._guards.is_locked() and not self._maintenance.text() and self._laws.escalates()
 
     def _decide(self, heard: Heard, plan: Plan) -> Outcome:
         self._step("read")
@@ -391,7 +409,8 @@ class Turn:
         return Guards(
             locked=self._guards.is_locked(),
             recordable=self._guards.is_recordable(),
-            confirmed=plan.confirmed or (request.assume_yes and at_device),
+            # A yes that was said beforehand was to one's own words, not to what a second model made of them.
+            confirmed=plan.confirmed or (request.assume_yes and at_device and plan.escalated is None),
             maintenance=self._maintenance.text(),
             permitted=True,  # until the lifecycle says otherwise
         )
@@ -423,12 +442,13 @@ class Turn:
         return said
 
     def _said(self, heard: Heard, decision: Decision, status: RequestStatus) -> Outcome:
+        advised = decision.plan.escalated is not None and status != "refused"
         return outcome(
             heard.request.request_id,
             status,
             plan=decision.plan,
             deeds=decision.deeds,
-            reason=decision.reason,
+            reason=f"A second model reads it so. {decision.reason}" if advised else decision.reason,
             code=decision.code,
             latency_ms=heard.elapsed_ms(),
         )

@@ -14,6 +14,7 @@ from appliance.agent.plan import Versions, split
 from appliance.agent.sharing import Share
 from appliance.agent.uplink import Uplink, UplinkSettings
 from appliance.contracts.audit import RecordKind
+from appliance.contracts.bundle import Accepted, NotAdmitted
 from appliance.contracts.clock import Clock
 from appliance.contracts.enrolment import Enrolment
 from appliance.contracts.envelope import DeviceWord
@@ -53,6 +54,8 @@ class Wire:
         emergency: Callable[[str, str], None],
         wake: Callable[[], None],
         share: Share = "decisions",
+        trust: Callable[[bytes, str], Accepted | NotAdmitted] | None = None,
+        update: Callable[[], None] | None = None,
     ) -> None:
         self._uplink: Uplink | None = None
         if granted is None:
@@ -68,6 +71,8 @@ class Wire:
             emergency=emergency,
             wake=wake,
             chance=chance,
+            trust=trust,
+            update=update,
         )
         specs = {spec.name: spec for spec in tools}
         bundle: JsonObject = {

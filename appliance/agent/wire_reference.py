@@ -45,6 +45,8 @@ _RECORDS: Final = (
     envelope.CallBody,
     envelope.PingBody,
     envelope.StopBody,
+    envelope.TrustBody,
+    envelope.UpdateBody,
     envelope.Response,
     envelope.State,
     envelope.Desc,

@@ -84,7 +84,7 @@ class Worker:
             try:
                 busy = self._fire_due()
                 self._tick()
-                request = self._queue.next()
+                request = self._queue.next(self._turn.aside())
                 if request is None:
                     for lapsed in self._turn.lapse():
                         self._outcomes.announce(lapsed)
@@ -118,7 +118,10 @@ class Worker:
             self._abandoned.discard(request.request_id)
             return
         try:
-            outcome = self._turn.handle(request)
+            said = self._turn.handle(request)
+            if said is None:
+                return  # it waits for a second model
+            outcome = said
         except StorageError as error:
             self._abandoned.add(request.request_id)
             reason = f"Not done, because it could not be recorded: {error}"

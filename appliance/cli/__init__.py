@@ -40,6 +40,9 @@ VERBS: Final = {
     # Prove
     "audit": "appliance.cli.auditing:audit",
     "keys": "appliance.cli.keys:keys",
+    # Whose bundles decide
+    "bundle": "appliance.cli.bundles:bundle",
+    "trust": "appliance.cli.trusting:trust",
     # The fleet
     "fleet": "appliance.fleet.commands:fleet",
     # Keep in order
@@ -49,8 +52,9 @@ VERBS: Final = {
     "backup": "appliance.cli.keeping:backup",
     "restore": "appliance.cli.keeping:restore",
     "reset": "appliance.cli.keeping:reset",
-    # The model without the site
+    # The model without the site, and a second one
     "propose": "appliance.cli.proposing:propose",
+    "escalation": "appliance.cli.escalation:escalation",
 }
 """Verb to `module:command`; help lists them in this order."""
 
@@ -78,7 +82,8 @@ Exit codes: 0 done, 1 a person must look, 2 bad command or settings, 3 bundle, 4
 def group(ctx: click.Context, home_dir: Path | None) -> None:
     """An offline agent appliance: plain words to checked, recorded, reported acts.
 
-    Nothing leaves this device and nothing listens on a network unless you enrol it with a controller.
+    Nothing leaves this device and nothing listens on a network unless you enrol it with a controller
+    or name a server under [escalation].
     """
     ctx.obj = Home.find(home_dir)
 

@@ -17,7 +17,7 @@ from appliance.cli import querying, verifying
 from appliance.cli.moments import read_moment
 from appliance.contracts.local import Checkpoint
 from appliance.contracts.selection import Selection
-from appliance.errors import BundleError, DaemonUnavailable, SettingsError, StorageError, UsageError
+from appliance.errors import DaemonUnavailable, SettingsError, StorageError, UsageError
 from appliance.ledger import archive_check
 from appliance.ledger import export as exporting
 from appliance.ledger.archive_check import ArchiveVerdict
@@ -164,13 +164,19 @@ def _checkpoint(ledger: Ledger, kept: checkpoints.SignedCheckpoint | None, newes
 
 
 def _bundle_manifest(ledger: Ledger, sha256: str) -> bytes | None:
-    """Return the manifest of the bundle that decided, if it is still the one that is installed."""
+    """Return the manifest of the bundle that decided, if it still lies here."""
     try:
-        folder = settings.bundle_folder(settings.load(ledger.home.root), ledger.home.root)
-        data = (folder / "manifest.json").read_bytes()
-    except (OSError, BundleError, SettingsError):
+        installed = settings.installed_bundles(settings.load(ledger.home.root), ledger.home.root)
+    except SettingsError:
         return None
-    return data if hashlib.sha256(data).hexdigest() == sha256 else None
+    for folder in installed:
+        try:
+            data = (folder / "manifest.json").read_bytes()
+        except OSError:
+            continue
+        if hashlib.sha256(data).hexdigest() == sha256:
+            return data
+    return None
 
 
 def _every_view(ledger: Ledger, folder: Path) -> None:

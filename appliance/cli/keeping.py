@@ -45,6 +45,8 @@ def restore(home: Home, file: Path, yes: bool) -> None:  # noqa: FBT001 -- click
     contents = keeping.restore(home, file, datetime.now(UTC))
     tell(f"restored to {contents.made_at}, record {contents.seq:,}; the ledger goes on in a new epoch")
     tell(f"the ledger until then is kept: `appliance audit verify --epoch {contents.epoch}`")
+    if contents.bundle:
+        tell(f"{contents.bundle} decided then and is not in FILE: `appliance bundle install` brings it back")
 
 
 @click.command()

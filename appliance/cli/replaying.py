@@ -15,7 +15,7 @@ import click
 
 from appliance import settings
 from appliance.cli.auditing import Ledger
-from appliance.errors import ApplianceError, BundleError
+from appliance.errors import ApplianceError
 from appliance.replay import models, other_model, run
 from appliance.replay.again import Replayer
 from appliance.replay.models import Models
@@ -76,7 +76,7 @@ def replay(
         seqs = decisions.decisions(after=after or 0, before=before, last_n=last_n, request_id=request_id)
         if not seqs and (request_id is not None or after is not None or before is not None or epoch is not None):
             raise ApplianceError(_nothing(reader, request_id))
-        installed = [settings.bundle_folder(chosen, ledger.home.root), *_shipped()]
+        installed = settings.installed_bundles(chosen, ledger.home.root)
         found = Models(
             [*installed, *([bundle] if bundle else [])],
             runtime=runtime or chosen.model.runtime,
@@ -228,13 +228,6 @@ def _progress(results: Iterable[T], n: int) -> Iterator[Iterable[T]]:
         return
     with click.progressbar(results, length=n, label="replaying", file=sys.stderr) as bar:
         yield bar
-
-
-def _shipped() -> list[Path]:
-    try:
-        return [settings.shipped_bundle()]
-    except BundleError:
-        return []
 
 
 def _colour(change: str) -> Styled:

@@ -34,6 +34,7 @@ RecordKind = Literal[
     "redacted",  # personal values were erased
     "hold",  # what may not be pruned or redacted, and the end of that
     "key_rotated",  # a new device key, signed by the old one
+    "bundle",  # a bundle was installed, tried, activated, kept or sent back; a root or revocation list came
     "salvaged",  # what was saved from a damaged predecessor
     "gap",
     "note",

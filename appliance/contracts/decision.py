@@ -21,7 +21,7 @@ from pydantic import ConfigDict, Field
 from appliance.contracts.audit import Moment
 from appliance.contracts.canonical import digest
 from appliance.contracts.manifest import Thresholds
-from appliance.contracts.record import JsonObject, Record
+from appliance.contracts.record import JsonObject, JsonScalar, Record
 from appliance.contracts.request import OriginKind
 from appliance.contracts.toolcall import RefusalCode, Span
 from appliance.contracts.toolspec import ToolSpec
@@ -170,6 +170,49 @@ class ProposalFacts(Facts):
     input_tokens: int = Field(alias="gen_ai.usage.input_tokens")
 
 
+CameBack = Literal[
+    "answered", "timeout", "unreachable", "refused", "malformed", "fault",
+    "resting",  # it was not asked: it failed too often just now
+    "busy",  # it was not asked: another request is asking
+    "untried",  # it was not asked: Needle weights that have not passed the safety suite on this device
+]  # fmt: skip
+
+
+class EscalatedCall(Facts):
+    """A call that a second model proposed: where in the request its words are, and options of the tool's own lists."""
+
+    tool: str = Field(alias="gen_ai.tool.name")
+    spans: dict[str, tuple[Span, ...]] = Field(default_factory=dict)
+    """Characters of the request that it gave for each argument; 0 to 0 for words that nobody said."""
+
+    options: dict[str, JsonScalar] = Field(default_factory=dict)
+
+
+class Escalated(Facts):
+    """A second model, asked because the device's own did not know; a replay takes this and asks nobody."""
+
+    proposer: str
+    """`server`, or `needle`."""
+
+    model: str
+    where_sha256: str
+    """Of the server's address, or of the weights."""
+
+    why: RefusalCode
+    """What the device's own model came to."""
+
+    came_back: CameBack
+    reason: str = Field(default="", max_length=200)
+    """Why there is no answer, in words of ours: none of the server's, no path, no address."""
+
+    sent_sha256: str = ""
+    """Of everything that left the device for it."""
+
+    took_ms: float = 0.0
+    calls: tuple[EscalatedCall, ...] = ()
+    """What it proposed, before anything was checked."""
+
+
 class QuestionFacts(Facts):
     """What has to be answered before the call can be made."""
 
@@ -292,6 +335,9 @@ class Decision(Facts):
 
     proposal: ProposalFacts | None = None
     """What the network said; absent where none was asked, and where the record before has it."""
+
+    escalated: Escalated | None = None
+    """What a second model said; absent where none was asked, and where the record before has it."""
 
     calls: tuple[CallFacts, ...] = ()
     """What is to be done, in order."""
@@ -426,6 +472,9 @@ class Configuration(Facts):
 
     policy: JsonObject
     """What the owner allows: the section `[policy]`."""
+
+    escalation: JsonObject = Field(default_factory=dict)
+    """The second model that the owner chose; absent where it is off."""
 
     tools: tuple[ToolSpec, ...]
     """As the reader saw them, with the names that exist at this site; internal ones too."""

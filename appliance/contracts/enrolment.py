@@ -21,14 +21,21 @@ class Role(StrEnum):
     OBSERVER = "observer"  # ping
     SAFETY = "safety"  # ping, stop
     OPERATOR = "operator"  # ping, stop, ask, call; and its acknowledgement deletes
+    KEEPER = "keeper"  # all that, and says which bundle decides
 
+
+_OPERATOR = frozenset({"ping", "stop", "ask", "call", "trust", "update install", "update rollback", "ack"})
 
 MAY: dict[Role, frozenset[str]] = {
     Role.OBSERVER: frozenset({"ping"}),
     Role.SAFETY: frozenset({"ping", "stop"}),
-    Role.OPERATOR: frozenset({"ping", "stop", "ask", "call", "ack"}),
+    Role.OPERATOR: _OPERATOR,
+    Role.KEEPER: _OPERATOR | {"update activate"},
 }
-"""Commands by role; the site's laws still judge every act."""
+"""Commands by role, as at the device itself; the site's laws still judge every act."""
+
+COMMANDS: frozenset[str] = frozenset(right.partition(" ")[0] for right in MAY[Role.KEEPER]) - {"ack"}
+"""Every command that anybody may send."""
 
 
 class BrokerSettings(Record):

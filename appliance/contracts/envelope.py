@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
-from pydantic import AwareDatetime, Field, StringConstraints, ValidationError
+from pydantic import AwareDatetime, Field, StringConstraints, ValidationError, model_validator
 
 from appliance.contracts.canonical import canonical
 from appliance.contracts.record import JsonObject, Record
@@ -32,6 +32,9 @@ CORRELATION_BYTES: Final = 16
 MAX_ROTATIONS_N: Final = 64
 MAX_LIFETIME_S: Final = 7 * 86_400
 """No command may be good for longer than a broker keeps it."""
+
+FILE_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$"
+"""A file's name and nothing else: no folder, nothing hidden."""
 
 KeyId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 Correlation = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
@@ -82,7 +85,38 @@ class StopBody(Record):
     reason: Annotated[str, StringConstraints(max_length=500)] = ""
 
 
-CommandBody = Annotated[AskBody | CallBody | PingBody | StopBody, Field(discriminator="kind")]
+class TrustBody(Record):
+    """A root of trust or a revocation list, as its signed file is; whose word it is, its own signatures say."""
+
+    kind: Literal["trust"] = "trust"
+    document: Annotated[str, StringConstraints(min_length=1, max_length=48 * 1024)]
+
+
+class UpdateBody(Record):
+    """Install, activate or roll back a bundle, with the checks that the device makes; nothing is fetched."""
+
+    kind: Literal["update"] = "update"
+    action: Literal["install", "activate", "rollback"]
+    delivery: Annotated[str, StringConstraints(pattern=FILE_NAME)] | None = None
+    """For `install`: a file's name in `HOME/bundles/incoming`, where somebody has put it."""
+
+    bundle: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    """For `activate`: slot, name, `name/version`, or the first eight or more digits of its hash."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        wanted = {"install": (True, False), "activate": (False, True), "rollback": (False, False)}[self.action]
+        if (self.delivery is not None, self.bundle is not None) != wanted:
+            raise ValueError("install names a delivery, activate a bundle, rollback neither")
+        return self
+
+
+CommandBody = Annotated[AskBody | CallBody | PingBody | StopBody | TrustBody | UpdateBody, Field(discriminator="kind")]
+
+
+def right_of(body: CommandBody) -> str:
+    """Return what a role must hold for *body*: its kind, and of an update also what is to be done."""
+    return f"{body.kind} {body.action}" if isinstance(body, UpdateBody) else body.kind
 
 
 class Command(Record):

@@ -54,6 +54,16 @@ class Home(NamedTuple):
         return (self.root / "provisioned").exists()
 
     @property
+    def bundles(self) -> Path:
+        """Bundles that were installed here, and which of them decides."""
+        return self.root / "bundles"
+
+    @property
+    def incoming(self) -> Path:
+        """Where deliveries are put by whoever brings them over a network; nothing here is taken by itself."""
+        return self.bundles / "incoming"
+
+    @property
     def lock(self) -> Path:
         """Held by the one daemon of this home."""
         return self.root / "daemon.lock"

@@ -193,6 +193,58 @@ class RotateKey(Known):
     compromised: bool = False
 
 
+class TrustDocument(Known):
+    """Take a root of trust or a revocation list from a file, as if it had been brought on a stick."""
+
+    op: Literal["trust_document"] = "trust_document"
+    path: str
+    kind: Literal["", "root", "revocations"] = ""
+    """What a person has signed for: it is taken only if it is that. Empty: whichever it is."""
+
+    fingerprint: str = ""
+    """Of a first root: what its owner told the person who brings it."""
+
+    replace: bool = False
+    """The device changes hands: another owner's first root."""
+
+
+class ListBundles(Record):
+    """What lies in the slots, what decides, and how its trial does."""
+
+    op: Literal["bundles"] = "bundles"
+
+
+class InstallBundle(Known):
+    """Admit a delivery, a file or folder that this device can read, into a free slot."""
+
+    op: Literal["install_bundle"] = "install_bundle"
+    path: str
+    """Absolute, on the device: a stick, or where a download was put."""
+
+    only_look: bool = False
+    """Say what it is and whether it would be taken; nothing is put anywhere, and no time begins to count."""
+
+
+class ActivateBundle(Known):
+    """Try an installed bundle with the canary, and let it decide, on trial; takes a minute or more."""
+
+    op: Literal["activate_bundle"] = "activate_bundle"
+    bundle: str
+    """Its slot, name, `name/version`, or the first eight or more digits of its hash."""
+
+    again: bool = False
+    """Also one that was sent back before."""
+
+
+class RollBackBundle(Known):
+    """Let the bundle before decide again."""
+
+    op: Literal["roll_back_bundle"] = "roll_back_bundle"
+
+
+BundleChange = InstallBundle | ActivateBundle | RollBackBundle | TrustDocument
+
+
 class Quit(Known):
     """End the daemon in good order: the turn under way is finished, outputs are driven safe."""
 
@@ -225,6 +277,11 @@ LocalRequest = Annotated[
     | ReleaseHold
     | RedactRecords
     | PruneRecords
+    | ListBundles
+    | InstallBundle
+    | ActivateBundle
+    | RollBackBundle
+    | TrustDocument
     | Quit,
     Field(discriminator="op"),
 ]

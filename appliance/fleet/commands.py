@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TextIO, TypeVar
 
 import click
 from pydantic import ValidationError
 
 from appliance.contracts.enrolment import Role
-from appliance.contracts.envelope import AskBody, CallBody, PingBody, StopBody
+from appliance.contracts.envelope import MAX_COMMAND_BYTES, AskBody, CallBody, PingBody, StopBody, TrustBody, UpdateBody
 from appliance.contracts.home import Home
 from appliance.errors import AlreadyRunning, UsageError
 from appliance.fleet import enrolling, views
@@ -206,6 +206,16 @@ def ledger(fleet_home: Path, device: str, *, note: bool, as_json: bool) -> None:
 @click.option("--arguments", default="{}", help="The call's arguments, a JSON object.")
 @click.option("--ping", is_flag=True, help="Only ask whether it is there.")
 @click.option("--stop", "stop_now", is_flag=True, help="Emergency stop: outputs safe at once, latched.")
+@click.option(
+    "--trust",
+    type=click.File(encoding="utf-8"),
+    help="Bring a signed root of trust or revocation list (`appliance trust`).",
+)
+@click.option(
+    "--update",
+    type=click.Choice(["install", "activate", "rollback"]),
+    help="Install a delivery that lies in the device's bundles/incoming, activate a bundle, or go back; WORDS name it.",
+)
 @click.option("--wait", "wait_s", type=click.FloatRange(0.1, 3600), default=30.0, show_default=True, help="Seconds.")
 @click.option(
     "--expires", "expires_s", type=click.FloatRange(1, 604_800), default=300.0, show_default=True, help="Seconds."
@@ -220,13 +230,15 @@ def send(
     *,
     ping: bool,
     stop_now: bool,
+    trust: TextIO | None,
+    update: str | None,
     wait_s: float,
     expires_s: float,
     as_json: bool,
 ) -> None:
-    """Send words, a tool call, a ping or a stop to DEVICE (or `all`), and wait for what comes of it."""
+    """Send words, a tool call, an update, a ping or a stop to DEVICE (or `all`), and wait for what comes of it."""
     with _opened(open_home(fleet_home)) as home:
-        body = _body(" ".join(words), tool, arguments, ping=ping, stop_now=stop_now)
+        body = _body(" ".join(words), tool, arguments, ping=ping, stop_now=stop_now, trust=trust, update=update)
         dispatcher = Dispatcher(
             home,
             now=_now,
@@ -310,10 +322,24 @@ def _collect(fleet_home: Path, show: Callable[[Seen], None], for_s: float | None
             lock.release()
 
 
-def _body(text: str, tool: str | None, arguments: str, *, ping: bool, stop_now: bool) -> Body:
-    if sum((bool(text) and not stop_now, tool is not None, ping, stop_now)) != 1:
-        raise UsageError("say one of: WORDS, --call TOOL, --ping, --stop")
+def _body(
+    text: str,
+    tool: str | None,
+    arguments: str,
+    *,
+    ping: bool,
+    stop_now: bool,
+    trust: TextIO | None,
+    update: str | None,
+) -> Body:
+    is_words = bool(text) and not stop_now and update is None
+    if sum((is_words, tool is not None, ping, stop_now, trust is not None, update is not None)) != 1:
+        raise UsageError("say one of: WORDS, --call TOOL, --ping, --stop, --trust FILE, --update WHAT")
     try:
+        if update is not None:
+            return _update(update, text)
+        if trust is not None:
+            return TrustBody(document=trust.read(MAX_COMMAND_BYTES))
         if ping:
             return PingBody()
         if stop_now:
@@ -329,6 +355,23 @@ def _body(text: str, tool: str | None, arguments: str, *, ping: bool, stop_now: 
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         raise UsageError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
+
+
+def _update(action: str, name: str) -> UpdateBody:
+    match action:
+        case "install" if name:
+            return UpdateBody(action="install", delivery=name)
+        case "activate" if name:
+            return UpdateBody(action="activate", bundle=name)
+        case "rollback" if not name:
+            return UpdateBody(action="rollback")
+        case "rollback":
+            raise UsageError("--update rollback goes back to the bundle before; it takes no name")
+        case _:
+            what = (
+                "file in the device's bundles/incoming" if action == "install" else "bundle: slot, name/version, hash"
+            )
+            raise UsageError(f"--update {action}: name the {what}")
 
 
 @contextmanager

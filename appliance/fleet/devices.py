@@ -26,6 +26,10 @@ class Device(NamedTuple):
     epoch: str
     seen_at: str
     software: str
+    bundle: str
+    """Name and version of the model bundle that decides there; empty where none does."""
+
+    bundle_sha256: str
     tools_n: int
     audit_upto: int
     signed_upto: int
@@ -34,6 +38,11 @@ class Device(NamedTuple):
     evt_upto: int
     gaps_n: int
     faults: tuple[str, ...]
+
+    @property
+    def bundle_word(self) -> str:
+        """The bundle that decides, with the beginning of its hash."""
+        return f"{self.bundle} {self.bundle_sha256[:8]}".strip()
 
     @property
     def state_word(self) -> str:
@@ -65,6 +74,7 @@ def _device(home: FleetHome, row: dict[str, object], now: datetime) -> Device:
     gaps = next(home.db.query("select coalesce(sum(last - first + 1), 0) as n from gaps where device = ?", [name]))["n"]
     faults = tuple(r["what"] for r in home.db.query("select what from faults where device = ? order by what", [name]))
     desc = json.loads(str(row["desc"])) if row["desc"] else {}
+    bundle = desc.get("bundle", {})
     return Device(
         device=name,
         presence=presence(str(row["state"] or ""), str(row["seen_at"] or ""), now),
@@ -74,6 +84,8 @@ def _device(home: FleetHome, row: dict[str, object], now: datetime) -> Device:
         epoch=epoch,
         seen_at=str(row["seen_at"] or ""),
         software=str(desc.get("software", "")),
+        bundle=f"{bundle.get('name', '')} {bundle.get('version', '')}".strip(),
+        bundle_sha256=str(bundle.get("sha256", "")),
         tools_n=len(desc.get("tools", ())),
         audit_upto=marks.get("audit", 0),
         signed_upto=int(signed),

@@ -20,6 +20,8 @@ from appliance.contracts.envelope import (
     Response,
     State,
     StopBody,
+    TrustBody,
+    UpdateBody,
 )
 from appliance.contracts.topics import EVERY_DEVICE, ROOT, Channel, Topic
 from appliance.errors import LinkError, MalformedTopic, TrustError, UsageError, WireError
@@ -28,7 +30,7 @@ from appliance.fleet.home import FleetHome, iso
 from appliance.transport.mqtt import Incoming, Link, Message, Opened
 from appliance.trust.signature import opened, sealed
 
-Body = AskBody | CallBody | PingBody | StopBody
+Body = AskBody | CallBody | PingBody | StopBody | TrustBody | UpdateBody
 
 _STATE_WAIT_S: Final = 2.0
 """How long a retained state may take after the connection; without one we go by what is stored."""

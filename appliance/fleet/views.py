@@ -14,9 +14,23 @@ from appliance.fleet.home import FleetHome
 from appliance.fleet.standing import Standing
 
 _COLUMNS: Final = (
-    "device", "presence", "state_word", "boot", "audit_upto", "signed_upto", "evt_upto", "gaps_n", "tools_n", "seen_at"
+    "device", "presence", "state_word", "boot", "audit_upto", "signed_upto", "evt_upto", "gaps_n", "tools_n", "seen_at",
+    "bundle_word",
 )  # fmt: skip
-_HEADINGS: Final = ("DEVICE", "PRESENCE", "STATE", "BOOT", "AUDIT", "SIGNED", "EVENTS", "LOST", "TOOLS", "SEEN")
+_HEADINGS: Final = (
+    "DEVICE",
+    "PRESENCE",
+    "STATE",
+    "BOOT",
+    "AUDIT",
+    "SIGNED",
+    "EVENTS",
+    "LOST",
+    "TOOLS",
+    "SEEN",
+    "BUNDLE",
+)
+_CELLS: Final = {"bundle_word": 40}
 _PAGE_N: Final = 500
 
 
@@ -24,7 +38,7 @@ def device_table(devices: list[Device]) -> list[str]:
     """Return the devices as aligned lines, faults below the device they belong to."""
     if not devices:
         return ["No device is enrolled yet: `appliance fleet enrol --help` says how."]
-    rows = [_HEADINGS, *(tuple(str(getattr(d, c))[:25] for c in _COLUMNS) for d in devices)]
+    rows = [_HEADINGS, *(tuple(_plain(str(getattr(d, c)))[: _CELLS.get(c, 25)] for c in _COLUMNS) for d in devices)]
     widths = [max(len(row[n]) for row in rows) for n in range(len(_HEADINGS))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     for n, device in reversed(list(enumerate(devices, start=1))):

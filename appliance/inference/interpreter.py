@@ -64,7 +64,7 @@ class Interpreter:
         Raises:
             BundleError: no runtime here can load it, or its inputs and outputs are not those of the manifest.
         """
-        module, self.info = _find(runtime)
+        module, self.info = find(runtime)
         self._lock = threading.Lock()
         self._length = 0
         try:
@@ -106,7 +106,12 @@ class Interpreter:
         return Answer(**{name: self._tflite.get_tensor(index)[0] for name, index in self._outputs.items()})
 
 
-def _find(wanted: Runtime) -> tuple[ModuleType, RuntimeInfo]:
+def find(wanted: Runtime) -> tuple[ModuleType, RuntimeInfo]:
+    """Return the module of the runtime that is *wanted*, or of the first that can be used here.
+
+    Raises:
+        BundleError: there is none.
+    """
     if struct.calcsize("P") < 8:
         raise BundleError("this is a 32-bit Python; the runtimes for the network exist for 64-bit systems only")
     tried = (Runtime.LITERT, Runtime.TFLITE) if wanted is Runtime.AUTO else (wanted,)

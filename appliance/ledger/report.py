@@ -182,7 +182,7 @@ def _configuration(manifest: Manifest, records: Sequence[Told]) -> list[Node]:
         title,
         el("p", f"Record {found.seq} holds it whole; every decision cites it by its hash.", class_="soft"),
         facts(
-            ("Acts without a question from", f"confidence {chosen.thresholds.act:g}"),
+            ("Acts without a question from", f"confidence {chosen.thresholds.act:g}; a higher `act_at` below counts"),
             ("Asks a person from", f"confidence {chosen.thresholds.confirm:g}; refuses below it"),
             ("Model bundle", f"{chosen.bundle} {chosen.bundle_version} on {chosen.runtime or 'no runtime'}"),
             ("Machine, time zone", f"{chosen.machine}; {chosen.zone or 'of the system'}"),

@@ -24,10 +24,11 @@ class PolicySettings(Record):
     """What the owner allows."""
 
     act_at: float | None = Field(default=None, ge=0, le=1)
-    """Confidence from which a call may act without confirmation; the bundle's own threshold when absent."""
+    """Confidence from which a call may act without confirmation; the bundle's own threshold when absent, or where that
+    is higher. A bundle was calibrated and tried at its own, so an owner can ask for more certainty, never for less."""
 
     refuse_below: float | None = Field(default=None, ge=0, le=1)
-    """Confidence below which a call is refused; the bundle's own threshold when absent."""
+    """Confidence below which a call is refused; the bundle's own threshold when absent, or where that is higher."""
 
     confirm_expires_s: float = Field(default=120.0, gt=0, le=86_400)
     """How long a request waits for a yes."""

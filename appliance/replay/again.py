@@ -72,7 +72,9 @@ class Replayer:
         reader, now = self._reader(recorded), facts.context.now
         if facts.continues is None:
             body, back = _body(recorded)
-            return reader.request(body, _origin(facts.origin), now, back), Plan()
+            plan = reader.request(body, _origin(facts.origin), now, back)
+            # What a second model said is taken as recorded: nobody is asked again.
+            return plan if facts.escalated is None else reader.advised(plan, facts.escalated, now), Plan()
         if facts.approval is None:
             raise CannotReplay("its record does not say who answered")
         known, _ = self._plan(self._ledger.decision(facts.continues))

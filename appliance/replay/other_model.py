@@ -19,10 +19,16 @@ _DANGER: Final[dict[tuple[ComesTo, ComesTo], int]] = {
     ("refuse", "act"): 0,
     ("ask", "act"): 1,
     ("confirm", "act"): 1,
+    ("approve", "act"): 1,
     ("act", "act"): 2,
     ("refuse", "confirm"): 3,
     ("ask", "confirm"): 4,
     ("confirm", "confirm"): 4,
+    ("approve", "confirm"): 4,
+    ("refuse", "approve"): 5,
+    ("ask", "approve"): 5,
+    ("confirm", "approve"): 5,
+    ("approve", "approve"): 5,
 }
 """From what was decided to what would have been; what asks or refuses now moves nothing."""
 

@@ -58,16 +58,20 @@ class Queue:
         self._db = db
         self._none_upto = 0
 
-    def next(self) -> Request | None:
-        """Return the oldest request that nobody has begun; it stays the oldest until it is taken, parked or done."""
+    def next(self, aside: str = "") -> Request | None:
+        """Return the oldest request that nobody has begun; it stays the oldest until it is taken, parked or done.
+
+        Args:
+            aside: a request that waits for something else, and is passed over.
+        """
         row = self._db.row(
-            "select min(seq) over () as oldest, body from inbox where seq > ? and status = 'queued'"
-            " order by request_id glob ? desc, seq limit 1",
-            (self._none_upto, f"{OWED}*"),
+            "select min(seq) over () as oldest, request_id, body from inbox where seq > ? and status = 'queued'"
+            " order by request_id = ?, request_id glob ? desc, seq limit 1",
+            (self._none_upto, aside, f"{OWED}*"),
         )
         if row is not None:
             self._none_upto = row["oldest"] - 1
-            return _request(row["body"])
+            return None if row["request_id"] == aside else _request(row["body"])
         settled = self._db.row(
             "select max(seq) as n from inbox where seq > ?1"
             " and not exists (select 1 from inbox where seq > ?1 and status = 'queued')",

@@ -319,6 +319,50 @@ def m010_people(db: sqlite3.Connection) -> None:
     )
 
 
+def m011_bundles(db: sqlite3.Connection) -> None:
+    """Whose bundles this device takes, what it has had, and how long one has lain here."""
+    db.execute(
+        "create table trust_documents ("
+        " kind text primary key check (kind in ('root', 'revocations')),"
+        " number integer not null,"  # version of a root, number of a list
+        " accepted_at text not null,"
+        " body text not null"  # the signed file as it came
+        ") without rowid"
+    )
+    db.execute(
+        "create table bundles_seen ("
+        " sha256 text primary key,"  # of the manifest
+        " name text not null,"
+        " release integer not null,"
+        " first_at text not null,"  # wall clock, for people; nothing is counted from it
+        " powered_s real not null"  # time that the device ran since then: what the cooldown counts
+        ") without rowid"
+    )
+    db.execute(
+        "create table bundle_floors ("
+        " name text primary key,"
+        " release integer not null,"  # no lower one is taken
+        " sha256 text,"  # of the bundle that had this number here; null where a root has set it
+        " at text not null"
+        ") without rowid"
+    )
+
+
+def m012_updates(db: sqlite3.Connection) -> None:
+    """What a controller wants done with bundles, until it is done: one thing at a time."""
+    db.execute(
+        "create table updates ("
+        " one integer primary key check (one = 1),"
+        " request_id text not null,"  # whose answer is owed in `replies`
+        " peer text not null,"
+        " action text not null,"
+        " name text not null,"
+        " expires_at text,"
+        " begun integer not null"  # set before anything is done: after a power cut it is not done again
+        ")"
+    )
+
+
 STEPS: Final[tuple[Step, ...]] = (
     m001_path,
     m002_replies,
@@ -330,6 +374,8 @@ STEPS: Final[tuple[Step, ...]] = (
     m008_runs,
     m009_laws,
     m010_people,
+    m011_bundles,
+    m012_updates,
 )
 
 

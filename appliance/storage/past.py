@@ -75,6 +75,7 @@ def end_epoch(db: Database, now: datetime, cited: Cited) -> str:
         connection.execute("delete from undo")
         connection.execute("delete from outbox")
         connection.execute("delete from replies")
+        connection.execute("delete from updates")
         connection.execute("update streams set sent = 0, acked = 0")
         meta.put(db, "epoch", epoch)
         cite(db, cited)

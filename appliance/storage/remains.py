@@ -27,8 +27,13 @@ SMALL: Final = {
     "notes": "note_id, written_at, text",
     "holds": "hold_id, epoch, first, last, reason, by, at, released_at",
     "runs": "run_id, workflow, version, digest, started_at, ended_at, seq, state, body",
+    "trust_documents": "kind, number, accepted_at, body",
+    "bundles_seen": "sha256, name, release, first_at, powered_s",
+    "bundle_floors": "name, release, sha256, at",
 }
 """Every table that is kept, but the ledger, and its columns."""
+
+TRUST: Final = ("trust_documents", "bundles_seen", "bundle_floors")
 
 AUDIT: Final = "seq, kind, request_id, at, leaf, body, personal"
 PAST: Final = "rowid, epoch, seq, kind, request_id, at, leaf, body, personal"
@@ -220,6 +225,18 @@ def _run(row: Row) -> bool:
     return _texts(*row[:2], row[3], row[7]) and _is_time(row[4]) and ended and _is_json(row[8])
 
 
+def _trust_document(row: Row) -> bool:
+    return len(row) == 4 and row[0] in {"root", "revocations"} and isinstance(row[1], int) and _is_json(row[3])
+
+
+def _seen(row: Row) -> bool:
+    return len(row) == 5 and _texts(*row[:2]) and isinstance(row[2], int) and isinstance(row[4], int | float)
+
+
+def _floor(row: Row) -> bool:
+    return len(row) == 4 and _texts(row[0]) and isinstance(row[1], int) and _is_time(row[3])
+
+
 _SHAPES: Final[dict[str, Callable[[Row], bool]]] = {
     "meta": lambda row: len(row) == 2 and _texts(*row) and row[0] in _FACTS,
     "streams": lambda row: len(row) == 3 and row[0] in {"audit", "evt"} and all(isinstance(n, int) for n in row[1:]),
@@ -231,4 +248,7 @@ _SHAPES: Final[dict[str, Callable[[Row], bool]]] = {
     "notes": lambda row: len(row) == 3 and _is_time(row[1]) and _texts(row[2]),
     "holds": _hold,
     "runs": _run,
+    "trust_documents": _trust_document,
+    "bundles_seen": _seen,
+    "bundle_floors": _floor,
 }

@@ -107,11 +107,12 @@ def sent(db: Database, owed: Owed) -> None:
 
 
 def open_ones(db: Database, *, limit: int) -> list[Progress]:
-    """Return commands without a final answer, with where their request stands."""
+    """Return commands without a final answer, with where their request stands; an update answers for itself."""
     rows = db.rows(
         "select replies.*, inbox.status as inbox_status, inbox.outcome as outcome, inbox.parked as parked"
         " from replies left join inbox on inbox.request_id = replies.request_id"
-        " where final = 0 order by replies.seq limit ?",
+        " where final = 0 and replies.request_id <> coalesce((select request_id from updates), '')"
+        " order by replies.seq limit ?",
         (limit,),
     )
     return [

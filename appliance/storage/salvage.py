@@ -1,11 +1,11 @@
 """A damaged database to a new one that holds what can be read of it, row by row; the damaged file stays as it lies.
 
-Kept: notes, schedules, holds, issuers' counters, replies, events that nobody acknowledged, and every readable record of
-the ledger, under the epoch that it had. Requests: what was settled stays settled, so that the same command is not done
-twice. What was queued or taken is called in doubt, because its newer row may be the one that was lost. What waited for
-a person is refused, and undo is dropped: both speak of a state that nobody can vouch for any more. Where a workflow is
-stays as it was read, and is in doubt (`runs.doubted`) unless all of it could be: then its laws deny until a person
-begins it anew.
+Kept: notes, schedules, holds, issuers' counters, replies, whose bundles count and how long they have lain here, events
+that nobody acknowledged, and every readable record of the ledger, under the epoch that it had. Requests: what was
+settled stays settled, so that the same command is not done twice. What was queued or taken is called in doubt, because
+its newer row may be the one that was lost. What waited for a person is refused, and undo is dropped: both speak of a
+state that nobody can vouch for any more. Where a workflow is stays as it was read, and is in doubt (`runs.doubted`)
+unless all of it could be: then its laws deny until a person begins it anew.
 
 Covers: a power cut between any two steps (`finish`), pages that no index leads to (`carving`), a log that belongs to
 another file, a header that is gone. What was lost is counted as far as it can be known, and told in the first records.
@@ -140,7 +140,8 @@ def _keep(db: Database, found: Remains, *, lost: list[str]) -> JsonObject:
             connection.execute(
                 "insert or ignore into outbox (envelope_id, kind, at, body) values (?, ?, ?, ?)", row[1:]
             )
-        for table in ("notes", "schedules", "replies", "issuers", "holds", "runs"):
+        as_they_were = ("notes", "schedules", "replies", "issuers", "holds", "runs", *remains.TRUST)
+        for table in as_they_were:
             for row in found.rows(table):
                 places = ", ".join("?" * len(row))
                 connection.execute(f"insert or ignore into {table} values ({places})", row)  # noqa: S608 -- our own names

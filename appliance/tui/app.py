@@ -26,6 +26,7 @@ from appliance.tui.screens.help import HelpScreen
 from appliance.tui.screens.laws import LawsScreen
 from appliance.tui.screens.ledger import LedgerScreen
 from appliance.tui.screens.main import MainScreen
+from appliance.tui.screens.models import ModelsScreen
 from appliance.tui.screens.release import ReleaseScreen
 from appliance.tui.screens.told import ToldScreen
 from appliance.tui.widgets.history_list import HistoryList
@@ -50,8 +51,9 @@ class ConsoleApp(Errands):
         Binding("f5", "ledger", "Ledger", show=False),
         Binding("f6", "go('devices')", "Devices", show=False),
         Binding("f7", "laws", "Laws", key_display="F7"),
+        Binding("f8", "models", "Models", key_display="F8"),
         Binding("ctrl+o", "maintenance", "Maintenance", show=False),
-        Binding("ctrl+p", "command_palette", "Commands", key_display="^P", priority=True),
+        Binding("ctrl+p", "command_palette", "Menu", key_display="^P", priority=True),
         Binding("ctrl+t", "toggle_theme", "Theme", show=False, priority=True),
         Binding("ctrl+q", "quit", "Quit", show=False, priority=True),
     ]
@@ -208,6 +210,12 @@ class ConsoleApp(Errands):
             await self._to_main()
             await self._open(LawsScreen(self._glyphs, self._monotonic_s, self._zone, is_plain=self._is_plain))
 
+    async def action_models(self) -> None:
+        """Open the bundles: which decides, and whose word counts."""
+        if not isinstance(self.screen, ModelsScreen):
+            await self._to_main()
+            await self._open(ModelsScreen(self._glyphs, self._now, self._monotonic_s))
+
     def action_toggle_theme(self) -> None:
         """Dark to light, and back."""
         self.theme = looks.LIGHT.name if self.theme == looks.DARK.name else looks.DARK.name
@@ -222,7 +230,8 @@ class ConsoleApp(Errands):
         for screen in self.screen_stack:
             if isinstance(screen, ToldScreen) and screen.is_mounted:
                 screen.show_glance(self.glance, self.lost)
-        self.refresh_bindings()
+        if self.screen_stack:  # a console that closes has none any more
+            self.refresh_bindings()
 
     async def _open(self, screen: ToldScreen) -> None:
         await self.push_screen(screen)

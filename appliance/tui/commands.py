@@ -33,6 +33,7 @@ def commands(app: ConsoleApp, main: MainScreen, *, is_main: bool) -> Iterable[Sy
         for region in ("history", "card", "devices"):
             yield SystemCommand(region.capitalize(), f"Go to the {region}", lambda r=region: main.action_focus_on(r))
     yield SystemCommand("Laws", "Where every workflow is, what waits for people, what may be said", app.action_laws)
+    yield SystemCommand("Models", "Which bundle decides, its trial, install, activate, roll back", app.action_models)
     yield SystemCommand("Ledger", "The newest checkpoint, the key, and how to verify", app.action_ledger)
     yield SystemCommand("Help", "Keys, and how to talk to the device", app.action_help)
     yield SystemCommand("Dark or light", "Switch the theme", app.action_toggle_theme)

@@ -9,11 +9,13 @@ from textual.app import App
 from textual.reactive import reactive
 
 from appliance.client import Appliance
-from appliance.tui import follower, law_desk, wishes
+from appliance.tui import follower, law_desk, model_desk, wishes
 from appliance.tui.glance import Glance
 from appliance.tui.screens.detail import DetailScreen
 from appliance.tui.screens.laws import LawsScreen
+from appliance.tui.screens.models import ModelsScreen
 from appliance.tui.widgets.act_list import ActList
+from appliance.tui.widgets.model_acts import ModelActList
 
 STOP: Final = "stop"
 
@@ -27,6 +29,7 @@ class Errands(App[int]):
         super().__init__()
         self.appliance = Appliance(home)
         self.desk = law_desk.LawDesk(self, self.appliance)
+        self.models = model_desk.ModelDesk(self, self.appliance)
 
     def on_said(self, event: wishes.Said) -> None:
         """Submit words; the token makes a repetition harmless."""
@@ -65,6 +68,22 @@ class Errands(App[int]):
         for screen in self.screen_stack:
             if isinstance(screen, LawsScreen):
                 screen.show_drawing(event.drawing)
+
+    def on_models_screen_wanted(self, _: ModelsScreen.Wanted) -> None:
+        """Ask how the bundles are."""
+        self.models.fetch()
+
+    def on_models_came(self, event: model_desk.ModelsCame) -> None:
+        """Hand down how the bundles are."""
+        self.models.came(event.models)
+
+    def on_model_act_list_chosen(self, event: ModelActList.Chosen) -> None:
+        """Do what a person chose to do with the bundles."""
+        self.models.do(event.act)
+
+    def on_models_answered(self, event: model_desk.ModelsAnswered) -> None:
+        """Hand down what came of it."""
+        self.models.answered(event)
 
     def action_emergency_stop(self) -> None:
         """Stop everything; asked of nobody, and again as often as the key is pressed."""

@@ -19,7 +19,7 @@ from appliance.tui import follower
 from appliance.tui.lawglance import LawDrawing
 from appliance.tui.screens.laws import LawsScreen
 from appliance.tui.screens.sign import SignScreen
-from appliance.tui.signing import Signature, Signing
+from appliance.tui.signing import Asks, Signature, Signing
 from appliance.tui.widgets.act_list import Act
 
 SIGN: Final = "sign"
@@ -30,6 +30,9 @@ ONE_MORE: Final = "approved"
 
 SAID: Final = "law"
 """Token of what needs no name: its answer goes to the laws' screen."""
+
+
+WHY: Final = Asks("Why", "Why, in a few words", "Say why, so that whoever comes by knows.", 200)
 
 
 class DrawingCame(Message):
@@ -81,11 +84,11 @@ class LawDesk:
         """Set the maintenance lock, or let it go."""
         if on:
             text = "While the lock is set nothing acts, whoever asks; reading and the emergency stop go on."
-            asked = Signing("Lock for maintenance", text, "lock", needs_person=False, asks_why=True)
+            asked = Signing("Lock for maintenance", text, "lock", needs_person=False, asks=WHY)
         else:
             text = "Is everybody clear? Whoever set the lock releases it, or an admin. Nothing switches on by itself."
             asked = Signing("Release the maintenance lock?", text, "release", needs_person=False)
-        self._sign(asked, lambda by: self._appliance.maintenance(on=on, why=by.why, person=by.person, pin=by.pin))
+        self._sign(asked, lambda by: self._appliance.maintenance(on=on, why=by.said, person=by.person, pin=by.pin))
 
     def settled(self, token: str, outcome: Outcome) -> None:
         """Show what the device answered."""

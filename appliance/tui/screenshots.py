@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import Final
 
 from textual.pilot import Pilot
+from textual.widgets import Static
 
 from appliance.client import Appliance
+from appliance.contracts.home import Home
 from appliance.contracts.local import Checkpoint as CheckpointRequest
-from appliance.contracts.local import EnrolPerson, LocalRequest, RotateKey
-from appliance.errors import DaemonUnavailable
+from appliance.contracts.local import EnrolPerson, LocalRequest, RotateKey, TrustDocument
+from appliance.contracts.pinned import SHIPPED
+from appliance.errors import ApplianceError, DaemonUnavailable
 from appliance.transport.local import LocalClient
 from appliance.tui.app import ConsoleApp
 from appliance.tui.lawglance import Needed, Run
@@ -29,6 +32,7 @@ from appliance.tui.screens.laws import LawsScreen
 from appliance.tui.screens.sign import SignScreen
 from appliance.tui.widgets.act_list import ActList
 from appliance.tui.widgets.card import SETTLE_S, Card
+from appliance.tui.widgets.model_acts import ModelActList
 from appliance.tui.widgets.workflow_list import WorkflowList
 
 SIZES: Final = ((80, 24), (120, 40))
@@ -36,6 +40,9 @@ WAIT_S: Final = 30.0
 EVENTS: Final = (("gate", "ask_to_open"), ("oven", "begin"))
 PINS: Final = {"cleo": "559302", "ann": "483911"}
 """Of people who exist for the pictures only."""
+
+CEREMONY: Final = ("ann", "bob", "cem", "dot", "eva")
+CANARY_S: Final = 900.0
 
 SETTINGS: Final = '[device]\nid = "workbench-pi"\n'
 
@@ -87,6 +94,7 @@ async def draw(home: Path, folder: Path, size: tuple[int, int]) -> None:
         await pilot.press("escape", "f5")
         await save("ledger")
         await laws(home, pilot, app, save)
+        await models(home, pilot, app, save)
         await pilot.press("escape", "escape", "f1")
         await save("help")
         await pilot.press("escape", "f12")
@@ -134,6 +142,99 @@ async def laws(home: Path, pilot: Pilot[int], app: ConsoleApp, save: Callable[[s
     await _until(pilot, lambda: bool(app.glance and not app.glance.laws.maintenance))
 
 
+async def models(home: Path, pilot: Pilot[int], app: ConsoleApp, save: Callable[[str], Awaitable[None]]) -> None:
+    """Walk through the bundles: one that was brought is installed, and whom the device trusts."""
+    await asyncio.to_thread(release, home)
+    await pilot.press("escape", "escape", "f8")
+    await _until(pilot, lambda: len(app.screen.query(ModelActList)) == 1)
+    await _until(pilot, lambda: app.screen.query_one(ModelActList).option_count == 3)
+    await _as_cleo(pilot, app, "1")
+    await _until(pilot, lambda: "lies in slot a" in _told(app))
+    await pilot.press("escape", "home")
+    await save("models")
+    await pilot.press("t")
+    await save("models-trust")
+    await pilot.press("t")
+    await canary(home, pilot, app, save)
+
+
+async def canary(home: Path, pilot: Pilot[int], app: ConsoleApp, save: Callable[[str], Awaitable[None]]) -> None:
+    """Have the bundle that was installed tried for real; it decides then, on trial."""
+    await _as_cleo(pilot, app, "1")
+    await _until(pilot, lambda: "decides from the restart" in _told(app), CANARY_S)
+    await save("models-canary")
+    daemon = Appliance(home)
+
+    def is_back() -> bool:
+        try:
+            return daemon.bundles()["decides"] == "a"
+        except ApplianceError:
+            return False
+
+    await _until(pilot, is_back, CANARY_S)
+    await pilot.press("escape", "end", "home")
+    await _until(pilot, lambda: not app.lost and "of at least" in str(_text(app, "model-now-text")))
+    await save("models-trial")
+
+
+async def _as_cleo(pilot: Pilot[int], app: ConsoleApp, number: str) -> None:
+    """Choose what can be done by its number, and sign for it."""
+    await pilot.press(number, "enter")
+    await _until(pilot, lambda: isinstance(app.screen, SignScreen))
+    app.screen.set_focus(app.screen.query_one("#sign-name"))
+    await pilot.press(*"cleo", "enter", *PINS["cleo"], "enter")
+
+
+def _told(app: ConsoleApp) -> str:
+    return _text(app, "model-answer")
+
+
+def _text(app: ConsoleApp, name: str) -> str:
+    return "".join(str(one.content) for one in app.screen.query(f"#{name}").results(Static))
+
+
+def release(home: Path) -> None:
+    """Hold a key ceremony with two people of each kind, and bring what shipped as their first release."""
+    folder = home / "ceremony"
+    folder.mkdir()
+    for person in CEREMONY:
+        key = ("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", f"{person}.pem")
+        for command in (key, ("openssl", "ec", "-in", f"{person}.pem", "-pubout", "-out", f"{person}.pub")):
+            subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        (folder / f"{person}.pem").chmod(0o600)
+    names = {person: f"{person.capitalize()}={person}.pub" for person in CEREMONY}
+    keys = [
+        *(part for person in ("dot", "eva") for part in ("--root-key", names[person])),
+        *(part for person in ("ann", "bob", "cem") for part in ("--release-key", names[person])),
+        *("--revocation-key", names["dot"], "--cooldown-days", "0"),
+    ]
+    _cli(folder, "trust", "new-root", "--site", "Workshop", "--out", "root-1.json", *keys)
+    for person in ("dot", "eva"):
+        _cli(folder, "trust", "cosign", "root-1.json", "--key", f"{person}.pem", "--yes")
+    bundle = str(_shipped())
+    for person in ("ann", "cem"):
+        _cli(folder, "bundle", "sign", bundle, "--key", f"{person}.pem", "--out", "signatures", "--yes")
+    incoming = Home(home).incoming
+    incoming.mkdir(parents=True)
+    _cli(folder, "bundle", "pack", bundle, "--signatures", "signatures", "--out", str(incoming / "pointer-small.tar"))
+    shown = _cli(folder, "trust", "show", "root-1.json")
+    fingerprint = next(line for line in shown.splitlines() if line.startswith("fingerprint")).partition(" ")[2]
+    root = str(folder / "root-1.json")
+    _local(home, TrustDocument(path=root, fingerprint=fingerprint, person="cleo", pin=PINS["cleo"]))
+
+
+def _shipped() -> Path:
+    """Return the bundle that came with the software: inside the wheel, or where the recipe writes it in a checkout."""
+    package = Path(str(resources.files("appliance")))
+    folders = (package / "bundles", package.parent / "firmware_models" / "bundles")
+    return next(folder / SHIPPED.name for folder in folders if (folder / SHIPPED.name).is_dir())
+
+
+def _cli(folder: Path, *words: str) -> str:
+    command = [sys.executable, "-m", "appliance", *words]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
 def _prepare(home: Path) -> None:
     """Put two laws into the home's folder; the other pictures leave alone what they govern."""
     folder = home / "laws"
@@ -156,8 +257,8 @@ def _status(card: Card) -> str:
     return card.outcome.status if card.outcome else ""
 
 
-async def _until(pilot: Pilot[int], claim: Callable[[], bool]) -> None:
-    end_s = time.monotonic() + WAIT_S
+async def _until(pilot: Pilot[int], claim: Callable[[], bool], within_s: float = WAIT_S) -> None:
+    end_s = time.monotonic() + within_s
     while not claim():
         if time.monotonic() > end_s:
             raise TimeoutError("the console did not come to the next picture")

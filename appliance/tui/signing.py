@@ -12,7 +12,19 @@ class Signature:
 
     person: str
     pin: str = dataclasses.field(repr=False)
-    why: str = ""
+    said: str = ""
+    """What was asked beside: why, or which path."""
+
+
+class Asks(NamedTuple):
+    """A line of text that is asked beside name and PIN."""
+
+    title: str
+    hint: str
+    missing: str
+    """What is said where it is left empty."""
+
+    max_chars: int
 
 
 class Signing(NamedTuple):
@@ -24,4 +36,4 @@ class Signing(NamedTuple):
     """What Enter does, in a word or two."""
 
     needs_person: bool = True
-    asks_why: bool = False
+    asks: Asks | None = None

@@ -27,6 +27,7 @@ FRONT_DOORS = (
     FrontDoor("ai_edge_litert", ("inference/interpreter.py",), "which runtime is chosen once"),
     FrontDoor("tflite_runtime", ("inference/interpreter.py",), "which runtime is chosen once"),
     FrontDoor("paho", ("transport/mqtt.py",), "its queue must never be used"),
+    FrontDoor("needle_rs", ("adapters/needle_child.py",), "where it faults it ends the process that it runs in"),
     FrontDoor("transitions", ("policy/",), "states are laws"),
     FrontDoor("yaml", ("policy/workflow/reader.py",), "what is YAML is decided once, and strictly"),
     FrontDoor("textual", ("tui/",), "the daemon loads no console"),
@@ -37,6 +38,7 @@ FRONT_DOORS = (
     FrontDoor("dateparser", ("grounding/",), "values are read from words in one step"),
     FrontDoor("text_to_num", ("grounding/",), "values are read from words in one step"),
     FrontDoor("pint", ("grounding/",), "values are read from words in one step"),
+    FrontDoor("model_signing", (), "the outside verifier; a device does without its forty packages"),
     FrontDoor("iotcore", ("transport/broker.py",), "a broker for trying, never part of a device"),
     FrontDoor("firmware_models", (), "the appliance runs without the recipe that made its bundle"),
 )

@@ -10,13 +10,18 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from appliance.agent import rekeying
+from appliance.agent.admission import Admission
 from appliance.agent.announcing import Description, Identity
+from appliance.agent.bundles import Bundles
 from appliance.agent.checkpointing import Checkpointer
 from appliance.agent.downlink import Downlink
+from appliance.agent.updating import Updater
 from appliance.agent.uplink import Uplink, UplinkSettings
 from appliance.contracts.audit import AuditRecord, Moment
+from appliance.contracts.canary import CanaryReport, Check
 from appliance.contracts.enrolment import BrokerSettings, Role
 from appliance.contracts.envelope import Command, PingBody
+from appliance.contracts.home import Home
 from appliance.contracts.local import Outcome
 from appliance.errors import StorageError
 from appliance.fleet import enrolling
@@ -28,6 +33,7 @@ from appliance.storage.signed import Signed
 from appliance.transport.mqtt import Link, Message
 from appliance.trust import enrolment, rotation
 from appliance.trust.signature import sealed
+from appliance.trust.slots import Shelf
 
 SITE = "site"
 
@@ -58,6 +64,11 @@ def broker_settings(port, **more):
     return BrokerSettings(host="127.0.0.1", port=port, **chosen)
 
 
+def passes(_candidate, _active):
+    """What the canary says; whether it says so of a real bundle is another test's question."""
+    return CanaryReport(sha256="0" * 64, against="", checks=(Check(name="runs", passed=True),))
+
+
 class DeviceRig:
     """One device: uplink, downlink and a database; `performed` is what its tools were told."""
 
@@ -71,6 +82,8 @@ class DeviceRig:
         self.stops = []
         self.complaints = []
         self.word = "ready"
+        self.examine = passes
+        self.restarts_n = 0
         self.db = None
 
     def start(self):
@@ -94,6 +107,27 @@ class DeviceRig:
             on_refused=self.complaints.append,
             on_signed=lambda _note: self.uplink.wake(),
         )
+        self.admission = Admission(self.db, self.clock, software="0.1.0")
+        self.bundles = Bundles(
+            self.db,
+            Shelf(Home(self.home).bundles),
+            self.admission,
+            clock=self.clock,
+            append=self.append,
+            examine=lambda *folders: self.examine(*folders),  # noqa: PLW0108 -- a test exchanges it
+            shipped=self.home,
+            restart=self._restart,
+            incoming=Home(self.home).incoming,
+        )
+        self.bundles.decides(next(self.bundles.start("this machine")))
+        self.updater = Updater(
+            self.db,
+            clock=self.clock,
+            carry_out=self._carry_out,
+            standing=self.bundles.standing,
+            append=self.append,
+            answered=lambda: self.uplink.wake(),  # noqa: PLW0108 -- made further down
+        )
         self.downlink = Downlink(
             db=self.db,
             enrolment=self.enrolment,
@@ -103,6 +137,8 @@ class DeviceRig:
             emergency=lambda reason, issuer: self.stops.append((reason, issuer)),
             wake=lambda: None,
             chance=random.Random(1),
+            trust=lambda data, _issuer: self.admission.accept(data),
+            update=self.updater.wake,
         )
         self.uplink = Uplink(
             db=self.db,
@@ -120,10 +156,25 @@ class DeviceRig:
             chance=random.Random(2),
         )
         self.uplink.start()
+        self.updater.start()
         self._ending = threading.Event()
         self._worker = threading.Thread(target=self._work, daemon=True)
         self._worker.start()
         return self
+
+    def append(self, kind, facts):
+        audit.append(self.db, AuditRecord(kind=kind, moment=self.clock.moment(), facts=facts))
+
+    def _restart(self):
+        self.restarts_n += 1
+
+    def _carry_out(self, wanted):
+        match wanted.action:
+            case "install":
+                return self.bundles.bring(wanted.name, wanted.peer)
+            case "activate":
+                return self.bundles.activate(wanted.name, wanted.peer)
+        return self.bundles.roll_back(wanted.peer)
 
     def note(self, facts):
         audit.append(self.db, AuditRecord(kind="note", moment=self.clock.moment(), facts=facts))
@@ -152,6 +203,8 @@ class DeviceRig:
         self.uplink.wake()
 
     def stop(self):
+        self.bundles.end()
+        self.updater.stop()
         ended = self.uplink.stop()
         self.checkpointer.stop()
         self._end_worker()
@@ -163,6 +216,7 @@ class DeviceRig:
         link = self.uplink._link
         link.close = lambda _farewell=None: (link._drop("power cut"), Link.close(link))
         self.uplink.stop()
+        self.updater.stop()
         self.checkpointer.stop()
         self._end_worker()
         self.db.close()
@@ -242,10 +296,8 @@ class FleetRig:
         self.collector.close()
         self.collector = None
 
-    def device(self, name="lamp", *, start=True, **more):
-        enrolling.enrol_here(
-            self.home, self.folder / name, device=name, role=Role.OPERATOR, replace=False, now=self.now()
-        )
+    def device(self, name="lamp", *, start=True, role=Role.OPERATOR, **more):
+        enrolling.enrol_here(self.home, self.folder / name, device=name, role=role, replace=False, now=self.now())
         rig = DeviceRig(self.folder / name, **more)
         self.devices.append(rig)
         return rig.start() if start else rig

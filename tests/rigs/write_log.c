@@ -9,8 +9,8 @@
  * linked libsqlite3 do. One lock is held over each call and its record, so the order of the records is the order of
  * the effects, also between threads.
  * Does not cover: stores into a mapped file (SQLite's -shm, which need not survive), stdio, a statically linked SQLite,
- * rights and times of files, renamed folders. Whoever uses the log must compare what it rebuilds with the real files:
- * something missed here shows there.
+ * rights and times of files, names moved between folders. Whoever uses the log must compare what it rebuilds with the
+ * real files: something missed here shows there.
  */
 
 #define _GNU_SOURCE

@@ -64,6 +64,7 @@ class _File:
 
     def __init__(self, *, is_folder=False):
         self.is_folder = is_folder
+        self.names = {}  # of a folder: what lies in it durably
         self.durable = bytearray()
         self.pending = []  # (offset, data), or (size, None) for a truncation
 
@@ -96,17 +97,18 @@ class Disk:
         self.root = str(root)
         self._ignored = ignored
         self._files = {}  # inode -> _File
-        self._names = {self.root: _File(is_folder=True)}  # durable names
-        self._now = dict(self._names)  # names as the running system has them
+        self._top = _File(is_folder=True)
+        self._now = {self.root: self._top}  # paths as the running system has them
         self._changes = []  # (folder, removed names, added name, file), not durable
 
     def place(self, present):
         """Begin with files that lie there durably: {path below the root: (inode, hexadecimal, None for a folder)}."""
-        for name, (inode, content) in present.items():
+        for name, (inode, content) in sorted(present.items()):
             file = _File(is_folder=content is None)
             file.durable = bytearray.fromhex(content or "")
-            self._files[inode] = file
-            self._names[f"{self.root}/{name}"] = self._now[f"{self.root}/{name}"] = file
+            path = f"{self.root}/{name}"
+            self._files[inode] = self._now[path] = file
+            self._now[_folder(path)].names[_name(path)] = file
 
     def apply(self, op):
         """Let one operation happen."""
@@ -123,36 +125,35 @@ class Disk:
             case "F":
                 self._files[op.file].sync()
             case "D":
-                self._sync_folder(op.path)
+                self._sync_folder(self._now[op.path])
             case "L":
                 self._change((), op.other, self._files[op.file])
             case "R":
-                file = self._files[op.file]
-                assert not file.is_folder, f"{op.path}: a renamed folder is not modelled"
                 assert _folder(op.path) == _folder(op.other), f"{op.path}: a rename across folders is not modelled"
-                self._change((op.path,), op.other, file)
+                self._change((op.path,), op.other, self._files[op.file])
             case "U":
                 self._change((op.path,), None, None)
 
     def _change(self, removed, added, file):
-        self._changes.append((_folder(added or removed[0]), removed, added, file))
-        _rename(self._now, removed, added, file)
+        folder = self._now[_folder(added or removed[0])]
+        self._changes.append((folder, [_name(path) for path in removed], added and _name(added), file))
+        moved = {}
+        for path in removed:
+            within = [below for below in self._now if below == path or below.startswith(f"{path}/")]
+            moved |= {below[len(path) :]: self._now.pop(below) for below in within}
+        if added is not None:
+            self._now |= {added + below: lies for below, lies in moved.items() if below}
+            self._now[added] = file
 
     def _sync_folder(self, folder):
         for change in self._changes:
-            if change[0] == folder:
-                _rename(self._names, *change[1:])
-        self._changes = [change for change in self._changes if change[0] != folder]
-
-    @property
-    def is_settled(self):
-        """Whether a cut now could take nothing."""
-        return not self._changes and not any(file.pending for file in self._names.values())
+            if change[0] is folder:
+                _rename(folder.names, *change[1:])
+        self._changes = [change for change in self._changes if change[0] is not folder]
 
     def image(self, loss, chance):
         """Return {path below the root: bytes, or None for a folder} as a cut may leave it."""
         share = {"everything": 0.0, "some": 0.5, "most": 0.15, "few": 0.85}.get(loss, 1.0)
-        names = dict(self._names)
         lost = None
         if loss == "one":
             units = sum(_units(f) for f in set(self._now.values())) + len(self._changes)
@@ -164,24 +165,19 @@ class Disk:
                 return next(counted) != lost
             return share == 1.0 or (share > 0.0 and chance.random() < share)
 
-        for _, *change in self._changes:
+        names = {}  # of a folder that changes arrived in
+        for folder, *change in self._changes:
             if keeps():
-                _rename(names, *change)
+                _rename(names.setdefault(folder, dict(folder.names)), *change)
         torn = self._last_written() if loss == "torn" else None
+        rubbish = chance if share not in (0.0, 1.0) or loss == "one" else None
         found = {}
-        for path, file in sorted(names.items()):
-            if path == self.root or not self._is_reachable(names, path):
-                continue
-            rubbish = chance if share not in (0.0, 1.0) or loss == "one" else None
+        for path, file in _below(self._top, names, ""):
             content = None if file.is_folder else file.arrived(keeps, rubbish)
             if file is torn:
                 content = _torn(file, chance)
-            found[path[len(self.root) + 1 :]] = content
+            found[path] = content
         return found
-
-    def _is_reachable(self, names, path):
-        folder = _folder(path)
-        return folder == self.root or (folder in names and self._is_reachable(names, folder))
 
     def touched(self, op):
         """Remember which file *op* wrote to, for `torn`."""
@@ -245,5 +241,17 @@ def _rename(names, removed, added, file):
         names[added] = file
 
 
+def _below(folder, changed, above):
+    """Yield every path under *folder* that a cut has left, a folder before what is in it."""
+    for name, file in sorted(changed.get(folder, folder.names).items()):
+        yield f"{above}{name}", file
+        if file.is_folder:
+            yield from _below(file, changed, f"{above}{name}/")
+
+
 def _folder(path):
     return path.rsplit("/", 1)[0]
+
+
+def _name(path):
+    return path.rsplit("/", 1)[1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -15,12 +17,15 @@ from appliance import doctor
 from appliance.checks import machine, records
 from appliance.checks.finding import Finding, Patient
 from appliance.contracts.audit import AuditRecord, Moment
+from appliance.contracts.bundle import Admitted
 from appliance.contracts.home import Home
 from appliance.contracts.local import EnrolPerson
-from appliance.settings import Settings, StorageSettings
+from appliance.contracts.slots import Trial
+from appliance.settings import Settings, StorageSettings, shipped_bundle
 from appliance.storage import audit, database
 from appliance.transport.local import LocalClient
 from appliance.trust import enrolment, keys
+from appliance.trust.slots import Shelf
 
 MOMENT = Moment(at=datetime(2026, 11, 22, tzinfo=UTC), monotonic_s=1.0, boot=1, clock="trusted")
 
@@ -212,6 +217,50 @@ def test_a_foreign_trigger_is_named(tmp_path):
     assert "the trigger x hangs on audit" in said.found
 
 
+def test_the_slots_are_told_without_a_name(tmp_path):
+    home = Home(tmp_path)
+    shelf = Shelf(home.bundles)
+    lies = Admitted(sha256="ab" * 32, name="secret", version="9", release=5, expires_at=MOMENT.at, signers=())
+    for slot in ("a", "b"):
+        shelf.clear().mkdir()
+        shelf.put(slot, lies)
+    shelf.activate("a", Trial(began_at=MOMENT.at, since_seq=0, powered_s=7200.0))
+    told = found(home, "slots")
+    (home.bundles / "b").rmdir()
+    gone = found(home, "slots")
+    (home.bundles / "slots.json").write_text("{")
+    damaged = found(home, "slots")
+
+    assert told.level == "ok"
+    assert "a release 5 (abababababab), decides on trial for 2.0 h, 0 crashes; b release 5" in told.found
+    assert "secret" not in told.found
+    assert (gone.level, damaged.level) == ("fail", "fail")
+    assert "slot b" in gone.found
+    assert "what came with the software decides" in damaged.remedy.lower()
+
+
+def test_whether_a_new_bundle_could_be_tried_here_is_said(tmp_path):
+    said = found(Home(tmp_path), "cage")
+
+    assert said.level == "ok"
+    assert "limits" in said.found
+
+
+def test_the_bundle_that_is_examined_is_the_one_that_decides(tmp_path):
+    home = Home(tmp_path)
+    shelf = Shelf(home.bundles)
+    lies = Admitted(sha256="ab" * 32, name="p", version="9", release=5, expires_at=MOMENT.at, signers=())
+    arriving = shelf.clear()
+    shutil.copytree(shipped_bundle(), arriving / "bundle")
+    shelf.put("a", lies)
+    before = found(home, "bundle")
+    shelf.activate("a", None)
+    (home.bundles / "a" / "bundle" / "vocab.txt").write_text("x")
+
+    assert before.level == "ok"
+    assert found(home, "bundle").level == "fail"
+
+
 def test_a_law_that_waits_for_more_people_than_are_enrolled_is_named(bench):
     laws = bench.home.root / "laws"
     laws.mkdir(parents=True)
@@ -228,3 +277,37 @@ def test_a_law_that_waits_for_more_people_than_are_enrolled_is_named(bench):
     assert short.level == "warn"
     assert "back 1, states.open.tools[0], waits for 2 different people in the role approver; enrolled: 1" in short.found
     assert found(bench.home, "people").level == "ok"
+
+
+def test_a_second_model_that_could_not_be_asked_is_found_without_asking(bench, second):
+    assert found(bench.home, "escalation").found == "off: no second model is asked"
+    server = second.open_server()
+    bench.configure(server.settings(key_file="server.key"))
+    key = bench.home.root / "server.key"
+    key.write_text("s3cret")
+    key.chmod(0o644)
+
+    exposed = found(bench.home, "escalation")
+    key.chmod(0o600)
+    fit = found(bench.home, "escalation")
+
+    assert (exposed.level, fit.level) == ("fail", "ok")
+    assert "others may read `key_file`" in exposed.found
+    assert server.asked == []
+    assert server.endpoint not in fit.found
+
+
+def test_needle_weights_with_another_hash_or_that_have_not_passed_are_found(bench):
+    pytest.importorskip("needle_rs", reason="needle-rs is not installed: pip install 'edge-agent-appliance[needle]'")
+    raw = b"weights"
+    sha256 = hashlib.sha256(raw).hexdigest()
+    bench.configure(f'[escalation]\nproposer = "needle"\nweights = "n.cact"\nweights_sha256 = "{sha256}"\n')
+    (bench.home.root / "n.cact").write_bytes(b"others")
+    other = found(bench.home, "escalation")
+    (bench.home.root / "n.cact").write_bytes(raw)
+
+    untried = found(bench.home, "escalation")
+
+    assert (other.level, untried.level) == ("fail", "warn")
+    assert "not the one in [escalation]" in other.found
+    assert "escalation check --all" in untried.remedy

@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from appliance import keeping
+from appliance.contracts.bundle import Admitted
 from appliance.contracts.home import Home
 from appliance.contracts.toolcall import ToolCall
 from appliance.errors import AlreadyRunning, StorageError, UsageError
 from appliance.ledger.verify import verify
-from appliance.storage import audit, database, inbox, meta, schedules, undo
+from appliance.storage import audit, bundles, database, inbox, meta, schedules, undo
 from appliance.storage.ownership import own
+from appliance.trust.slots import Shelf
 
 NOW = datetime(2026, 11, 22, 21, 0, tzinfo=UTC)
 
@@ -75,6 +77,34 @@ def test_the_ledger_until_the_backup_can_still_be_read(used, tmp_path):
     found = verify(home.database, epoch=contents.epoch)
     assert (found.state, found.size, found.root) == ("consistent-unanchored", contents.seq, contents.head)
     assert verify(home.database).size == 0
+
+
+def test_a_restore_keeps_whom_the_device_trusts_and_names_the_bundle_that_must_be_installed_again(used, tmp_path):
+    sha256, key = "ab" * 32, "cd" * 32
+    db = database.open_database(used.home.database).db
+    bundles.keep_root(db, bundles.Document(3, b"a root"), NOW, {"pointer": 4}, forget_list=False)
+    bundles.keep_revocations(db, bundles.Document(7, b"a list"), NOW)
+    bundles.see(db, sha256, "pointer", 5, NOW)
+    bundles.ran(db, 3600.0, until_s=7 * 86400.0)
+    db.close()
+    lies = Admitted(sha256=sha256, name="pointer", version="0.5.0", release=5, expires_at=NOW, signers=(key,))
+    shelf = Shelf(used.home.bundles)
+    shelf.clear().mkdir()
+    shelf.put("a", lies)
+    shelf.activate("a", None)
+
+    contents = keeping.backup(used.home, tmp_path / "kept.tar.gz", NOW)
+    keeping.restore(used.home, tmp_path / "kept.tar.gz", NOW)
+
+    assert contents.bundle == f"pointer 0.5.0 (sha256 {sha256})"
+    assert shelf.read().active == "shipped"
+    db = database.open_database(used.home.database).db
+    assert bundles.newest(db, "root") == (3, b"a root")
+    assert bundles.newest(db, "revocations") == (7, b"a list")
+    assert bundles.floor(db, "pointer") == (4, None)
+    assert bundles.seen(db, sha256).powered_s == 3600.0
+    db.close()
+    assert (next(used.home.root.glob("before-restore-*")) / "bundles" / "a").is_dir()
 
 
 def test_what_a_restore_replaces_is_set_aside(used, tmp_path):

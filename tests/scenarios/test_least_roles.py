@@ -11,20 +11,24 @@ from appliance.agent import least_roles
 from appliance.contracts import local
 from appliance.contracts.known import Known
 from appliance.contracts.local import (
+    ActivateBundle,
     CallTool,
     Checkpoint,
     EnrolPerson,
     GiveApproval,
+    InstallBundle,
     LoadLaws,
     Quit,
     Release,
     RemovePerson,
     Reply,
     Resolve,
+    RollBackBundle,
     RotateKey,
     Say,
     SetMaintenance,
     Stop,
+    TrustDocument,
     UndoLast,
 )
 from appliance.contracts.retaining import HoldRecords, PruneRecords, RedactRecords, ReleaseHold
@@ -53,11 +57,15 @@ FOR_OPERATORS = [
     HoldRecords(records=Selection(after=0, before=2), reason="inquiry"),
     ReleaseHold(hold_id=1, reason="closed"),
     Quit(),
+    InstallBundle(path="/media/stick/next.tar"),
+    RollBackBundle(),
 ]
 FOR_KEEPERS = [
     RotateKey(reason="yearly"),
     RedactRecords(seq=1, reason="asked for"),
     PruneRecords(),
+    ActivateBundle(bundle="a"),
+    TrustDocument(path="/media/stick/root.json", fingerprint="0" * 64),
 ]
 
 

@@ -19,6 +19,7 @@ from appliance.tui import looks
 from appliance.tui.glance import Glance
 from appliance.tui.glyphs import PLAIN, RICH
 from appliance.tui.lawglance import LawDrawing
+from appliance.tui.modelglance import Models, Report
 from appliance.tui.proof import Begun, Proof, Rotated, Signed
 from appliance.tui.queries import History
 from appliance.tui.screens.detail import DetailScreen
@@ -26,6 +27,7 @@ from appliance.tui.screens.help import HelpScreen
 from appliance.tui.screens.laws import LawsScreen
 from appliance.tui.screens.ledger import LedgerScreen
 from appliance.tui.screens.main import MainScreen
+from appliance.tui.screens.models import ModelsScreen
 from appliance.tui.screens.release import ReleaseScreen
 from appliance.tui.screens.sign import SignScreen
 from appliance.tui.signing import Signing
@@ -301,6 +303,72 @@ async def test_a_denial_says_what_is_allowed_now_and_how_to_get_there(lawful, dr
         screen.show_answer("The oven is in idle. Allowed now: turn heating off. To get there: say begin.", good=False)
 
         await is_as_accepted("laws-denied", SIZES[0], pilot, lambda: screen_text(app))
+
+
+@pytest.fixture(scope="module")
+def bundles():
+    """What the op `bundles` answered on four devices, and what a canary reported."""
+    return json.loads((HERE / "bundles.json").read_text())
+
+
+async def at_the_models(app, glance, listed):
+    """Put the models' screen in front, as the console would."""
+    app.main.show_glance(glance, "")
+    screen = ModelsScreen(app.glyphs, lambda: NOW, lambda: 100.0)
+    await app.push_screen(screen)
+    screen.show_glance(glance, "")
+    screen.show_models(Models.parse(listed))
+    return screen
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize(
+    ("name", "of", "plain", "keys"),
+    [
+        ("models-trial", "on_trial", False, ()),
+        ("models-waiting", "waiting", False, ("up", "up")),
+        ("models-trust", "waiting", False, ("t",)),
+        ("models-fresh", "fresh", False, ()),
+        ("models-trying", "trying", False, ("home",)),
+        ("models-plain", "on_trial", True, ("down",)),
+    ],
+)
+async def test_the_models_screen_shows_what_decides_and_what_waits(
+    name, of, plain, keys, size, glance, bundles, screen_text
+):
+    app = Stage(plain=plain)
+    async with app.run_test(size=size) as pilot:
+        await at_the_models(app, glance, bundles[of])
+        await pilot.press(*keys)
+
+        await is_as_accepted(name, size, pilot, lambda: screen_text(app))
+        if plain:
+            assert {c for c in screen_text(app) if ord(c) > 126} <= {"\u00b0"}
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+async def test_a_canarys_no_is_a_table_of_what_it_asked(size, glance, bundles, screen_text):
+    app = Stage()
+    async with app.run_test(size=size) as pilot:
+        screen = await at_the_models(app, glance, bundles["waiting"])
+        await pilot.press("up", "up")
+        screen.show_report(Report.parse(bundles["report"]))
+        screen.show_answer("The canary says no: safety: 2 of 240 would be acted on and may not", good=False)
+
+        await is_as_accepted("models-canary", size, pilot, lambda: screen_text(app))
+
+
+async def test_what_a_stick_or_a_signer_says_sends_nothing_to_the_terminal(glance, bundles, screen_text):
+    app = Stage()
+    listed = json.loads(json.dumps(bundles["waiting"]))
+    listed["revoked"] = {"a": "bad\x1b[2Jnews\x07"}
+    listed["returned"] = [{"sha256": listed["a"]["sha256"], "reason": "worse\x1b]0;x", "at": "2026-11-20T10:00:00Z"}]
+    async with app.run_test(size=SIZES[1]) as pilot:
+        await at_the_models(app, glance, listed)
+        await pilot.press("up", "up")
+        await pilot.pause(0.2)
+
+        assert not {c for c in screen_text(app) if ord(c) < 32 and c != "\n"}
 
 
 @pytest.mark.parametrize("plain", [False, True], ids=("rich", "plain"))

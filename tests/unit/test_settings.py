@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance import settings
+from appliance.contracts.bundle import Admitted
+from appliance.contracts.canary import CanaryLimits
 from appliance.contracts.home import Home
+from appliance.contracts.slots import TrialLimits
 from appliance.errors import SettingsError
 from appliance.inference.interpreter import Runtime
 from appliance.settings import ModelSettings, Settings
+from appliance.trust.slots import Shelf
 
 FILE = Path("appliance.toml")
 
@@ -165,3 +170,39 @@ def test_the_runtimes_that_can_be_set_are_those_that_exist() -> None:
     allowed = ModelSettings.model_json_schema()["properties"]["runtime"]["enum"]
 
     assert allowed == [runtime.value for runtime in Runtime]
+
+
+def test_how_a_bundle_proves_itself_can_be_set_and_what_is_usual_is_what_the_software_has() -> None:
+    chosen = settings.parse("[bundles]\ntrial_hours = 48\ncanary_minutes = 60\ncooldown_days = 14\n", FILE).bundles
+
+    assert (chosen.trial().least_s, chosen.trial().longest_s) == (48 * 3600, 7 * 48 * 3600)
+    assert chosen.canary().whole_s == 3600
+    assert (Settings().bundles.canary(), Settings().bundles.trial()) == (CanaryLimits(), TrialLimits())
+
+
+@pytest.mark.parametrize("key", ["safety", "suite", "golden", "competence_lost", "recorded_n", "recorded_acts"])
+def test_no_setting_touches_the_safety_suite_or_what_is_compared(key: str) -> None:
+    assert f"[bundles] {key}" in complaint(f"[bundles]\n{key} = 0\n")
+    loosest = settings.parse(
+        "[bundles]\ncanary_minutes = 240\ncanary_memory_mb = 1024\ncanary_latency_ms = 10000\n", FILE
+    ).bundles.canary()
+    usual = CanaryLimits()
+    mine = {"whole_s", "resident_mb", "latency_ms"}
+    assert loosest.model_dump(exclude=mine) == usual.model_dump(exclude=mine)
+
+
+def test_the_bundle_of_the_active_slot_decides_and_a_named_one_before_it(tmp_path):
+    shelf = Shelf(tmp_path / "bundles")
+    lies = Admitted(sha256="ab" * 32, name="p", version="9", release=5, expires_at=datetime.now(UTC), signers=())
+    shelf.clear().mkdir()
+    shelf.put("a", lies)
+    (tmp_path / "bundles" / "a" / "bundle").mkdir()
+    unnamed, named = Settings(), Settings(model=ModelSettings(bundle="mine"))
+    shipped, slot = settings.shipped_bundle(), tmp_path / "bundles" / "a" / "bundle"
+
+    before = settings.installed_bundles(unnamed, tmp_path)
+    shelf.activate("a", None)
+
+    assert before == [shipped, slot]
+    assert settings.installed_bundles(unnamed, tmp_path) == [slot, shipped]
+    assert settings.bundle_folder(named, tmp_path) == tmp_path / "mine"

@@ -57,6 +57,24 @@ def test_a_rename_is_one_change():
     assert disk.image("nothing", Random(1)) == {"a": b""}
 
 
+A_FOLDER = (op("M", "new", file=9), op("C", "new/a"), op("W", "new/a", data=b"x"), op("F", "new/a"))
+
+
+def test_a_renamed_folder_takes_along_what_lies_in_it_durably_and_nothing_else():
+    unsynced = after(*A_FOLDER, op("R", "new", "slot", file=9), op("D"))
+    synced = after(*A_FOLDER, op("D", "new"), op("R", "new", "slot", file=9), op("D"))
+
+    assert everything_lost(unsynced) == {"slot": None}
+    assert everything_lost(synced) == {"slot": None, "slot/a": b"x"}
+
+
+def test_until_the_folder_above_is_synced_a_renamed_folder_has_its_old_name():
+    disk = after(*A_FOLDER, op("D", "new"), op("D"), op("R", "new", "slot", file=9), op("C", "slot/b", file=3))
+
+    assert everything_lost(disk) == {"new": None, "new/a": b"x"}
+    assert disk.image("nothing", Random(1)) == {"slot": None, "slot/a": b"x", "slot/b": b""}
+
+
 @pytest.mark.parametrize("loss", write_log.LOSSES)
 def test_no_loss_touches_what_was_synced(loss):
     synced = bytes(range(256)) * 8

@@ -150,6 +150,7 @@ class _Compiler:
             urgent=urgent,
             ways=ways,
             swap=state.swap,
+            escalation=state.escalation,
             place=self.tree.place(*path),
         )
 

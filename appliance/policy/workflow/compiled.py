@@ -109,6 +109,7 @@ class StateLaw(NamedTuple):
     """In the order of the file."""
 
     swap: bool
+    escalation: bool
     place: Place
 
 

@@ -194,6 +194,9 @@ class State(Record):
     swap: bool = False
     """Here a newer version of this file may take over."""
 
+    escalation: bool = False
+    """Here a second model may be asked, where the settings name one; every law in force has to say so."""
+
     part: Name | None = None
     """This state is a workflow of its own, from `parts`."""
 
@@ -202,7 +205,7 @@ class State(Record):
 
     @model_validator(mode="after")
     def _either_part_or_state(self) -> Self:
-        own = [key for key in ("tools", "calls", "enter", "exit", "swap") if key in self.model_fields_set]
+        own = [key for key in ("tools", "calls", "enter", "exit", "swap", "escalation") if key in self.model_fields_set]
         if self.part is not None and own:
             raise PydanticCustomError(
                 "state",

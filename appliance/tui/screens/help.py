@@ -27,6 +27,7 @@ KEYS: Final = (
     ("F5", "the ledger: the newest checkpoint, the key, how to verify"),
     ("F6", "devices"),
     ("F7", "laws: where workflows are, approvals, what may be said"),
+    ("F8", "models: which bundle decides; install, activate, go back"),
     ("Ctrl+O", "maintenance lock: nothing acts until it is released"),
     ("Esc", "back to the say box"),
     ("Ctrl+T", "dark or light"),

@@ -38,7 +38,7 @@ class MainScreen(ToldScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         # Taken before the box in front sees them: a key sent right behind is for where they lead.
         Binding("f2", "focus_on('history')", "History", key_display="F2", priority=True),
-        Binding("f3", "focus_on('card')", "Card", key_display="F3", priority=True),
+        Binding("f3", "focus_on('card')", "Card", key_display="F3", show=False, priority=True),
         Binding("f4", "next_waiting", "Waiting", key_display="F4", priority=True),
         Binding("f6", "focus_on('devices')", "Devices", show=False, priority=True),
         Binding("ctrl+z", "undo", "Undo", priority=True, key_display="^Z"),

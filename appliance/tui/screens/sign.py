@@ -16,8 +16,6 @@ from appliance.contracts.people import MAX_NAME_CHARS
 from appliance.tui.signing import Signature, Signing
 from appliance.tui.widgets.pin_box import PinBox
 
-MAX_WHY_CHARS = 200
-
 
 class SignScreen(ModalScreen[None]):
     """Name, PIN, Enter; Esc leaves everything as it is."""
@@ -64,8 +62,8 @@ class SignScreen(ModalScreen[None]):
         """Put what is asked, and the boxes."""
         with Vertical(id="sign"):
             yield Static(id="sign-text")
-            if self._asked.asks_why:
-                yield Input(id="sign-why", placeholder="Why, in a few words", max_length=MAX_WHY_CHARS)
+            if (asks := self._asked.asks) is not None:
+                yield Input(id="sign-asks", placeholder=asks.hint, max_length=asks.max_chars)
             hint = "" if self._asked.needs_person else "empty: nobody in particular"
             yield Input(id="sign-name", placeholder=hint, max_length=MAX_NAME_CHARS)
             yield PinBox(id="sign-pin")
@@ -75,7 +73,8 @@ class SignScreen(ModalScreen[None]):
         """Name the box."""
         box = self.query_one("#sign")
         box.border_title = self._asked.title
-        for name, title in (("why", "Why"), ("name", "Name"), ("pin", "PIN")):
+        asks = self._asked.asks
+        for name, title in (("asks", asks.title if asks else ""), ("name", "Name"), ("pin", "PIN")):
             for field in self.query(f"#sign-{name}"):
                 field.border_title = title
         box.border_subtitle = f"Enter: {self._asked.yes}   Esc: leave it as it is"
@@ -125,12 +124,12 @@ class SignScreen(ModalScreen[None]):
     def _sign(self) -> None:
         pin = self.query_one(PinBox).take()
         name = self.query_one("#sign-name", Input).value.strip()
-        whys = [box.value.strip() for box in self.query("#sign-why").results(Input)]
+        said = "".join(box.value.strip() for box in self.query("#sign-asks").results(Input))
         if self._is_sent:
             return
-        if self._asked.asks_why and not whys[0]:
-            self._say("Say why, so that whoever comes by knows.", "$text-warning")
-            self.set_focus(self.query_one("#sign-why", Input))
+        if (asks := self._asked.asks) is not None and not said:
+            self._say(asks.missing, "$text-warning")
+            self.set_focus(self.query_one("#sign-asks", Input))
             return
         if (self._asked.needs_person or pin) and not name:
             self._say("Whose PIN is it? Name and PIN belong together.", "$text-warning")
@@ -141,7 +140,7 @@ class SignScreen(ModalScreen[None]):
             return
         self._is_sent = True
         self._say("Asking the device ...", "$text-primary")
-        self._submit(Signature(name, pin, whys[0] if whys else ""))
+        self._submit(Signature(name, pin, said))
 
     def _say(self, text: str, style: str) -> None:
         said = self.query_one("#sign-said", Static)

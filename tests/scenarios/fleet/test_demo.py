@@ -50,7 +50,7 @@ def test_ctrl_c_takes_everything_down(run_demo, tmp_path):
             pids.append(int(line.rsplit(" ", 1)[1]))
         if len(pids) == 2:
             break
-    time.sleep(1)
+    time.sleep(0.3)
 
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=30)

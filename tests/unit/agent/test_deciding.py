@@ -69,10 +69,19 @@ def test_a_request_acts_as_a_whole_or_not_at_all(tools, guards, comes_to, code):
     assert len(found.deeds) == len(tools)
 
 
-def test_the_owners_limits_stand_over_the_bundles():
+def test_the_owners_limits_stand_over_the_bundles_where_they_are_higher():
     assert decided("dim", confidence=0.75).comes_to == "act"
     assert decided("dim", confidence=0.75, policy=PolicySettings(act_at=0.8)).comes_to == "confirm"
     assert decided("dim", confidence=0.75, policy=PolicySettings(refuse_below=0.8)).comes_to == "refuse"
+
+
+@pytest.mark.parametrize("owners", [0.0, 0.3, 0.69])
+def test_no_owner_lets_a_bundle_act_on_less_than_it_was_tried_at(owners):
+    policy = PolicySettings(act_at=owners, refuse_below=0.0)
+
+    assert decided("dim", confidence=0.69, policy=policy).comes_to == "confirm"
+    assert decided("dim", confidence=0.7, policy=policy).comes_to == "act"
+    assert decided("dim", confidence=0.29, policy=policy).comes_to == "refuse"
 
 
 def test_what_was_not_understood_is_not_judged():

@@ -2,19 +2,22 @@
 
 import random
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pydantic import ValidationError
 
 from appliance.agent.downlink import Downlink
 from appliance.agent.refusals import MOST_PER_MINUTE, Codes
+from appliance.contracts.bundle import Accepted, NotAdmitted
 from appliance.contracts.canonical import canonical
 from appliance.contracts.enrolment import BrokerSettings, EnrolledController, Enrolment, Role
-from appliance.contracts.envelope import Ack, AskBody, CallBody, Command, PingBody, StopBody
+from appliance.contracts.envelope import Ack, AskBody, CallBody, Command, PingBody, StopBody, TrustBody, UpdateBody
 from appliance.contracts.request import OriginKind
 from appliance.errors import StorageError
-from appliance.storage import counters, database, inbox, replies
+from appliance.storage import counters, database, inbox, replies, updates
 from appliance.transport.mqtt import Incoming
 from appliance.trust import keys
 from appliance.trust.signature import sealed, sign
@@ -52,6 +55,8 @@ class Bench:
     stops: list = field(default_factory=list)
     counter: int = 0
     role: Role = Role.OPERATOR
+    trust: Callable | None = None
+    update: Callable | None = None
 
     def downlink(self):
         enrolment = Enrolment(
@@ -75,6 +80,8 @@ class Bench:
             emergency=lambda reason, _issuer: self.stops.append(reason),
             wake=lambda: None,
             chance=random.Random(1),
+            trust=self.trust,
+            update=self.update,
         )
 
     def command(self, body=ASK, **changes):
@@ -179,7 +186,7 @@ REFUSALS = [
     ("made for one, sent to all", altered({"topic": "edge/v1/home/all/cmd/ask"}), Codes.WRONG_AUDIENCE),
     ("kind and topic differ", altered({"topic": "edge/v1/home/lamp/cmd/ping"}), Codes.MALFORMED),
     ("unknown command", altered({"topic": "edge/v1/home/lamp/cmd/format-disk"}), Codes.UNKNOWN_COMMAND),
-    ("for a later version", altered({"topic": "edge/v1/home/lamp/cmd/update"}), Codes.NOT_YET),
+    ("for a later version", altered({"topic": "edge/v1/home/lamp/cmd/set-config"}), Codes.NOT_YET),
     ("no topic of ours", altered({"topic": "sensors/temp"}), Codes.MALFORMED),
     ("upward channel", altered({"topic": "edge/v1/home/lamp/state"}), Codes.UNEXPECTED),
     ("expired", resigned(expires_at=NOW, issued_at=NOW - timedelta(seconds=5)), Codes.EXPIRED),
@@ -374,3 +381,133 @@ def test_an_acknowledgement_of_an_earlier_epoch_has_no_effect(bench):
 
     assert bench.downlink().receive(message) is None
     assert bench.refused == []
+
+
+def test_a_document_of_trust_is_handed_over_once_and_answered(bench):
+    brought = []
+
+    def trust(data, issuer):
+        brought.append((data, issuer))
+        return Accepted(kind="revocations", number=3, signers=())
+
+    bench.trust = trust
+    command = bench.command(TrustBody(document='{"payload": "..."}'))
+    downlink = bench.downlink()
+    downlink.receive(bench.message(command))
+    downlink.receive(bench.message(command))
+
+    (owed,) = bench.db.rows("select response from replies")
+    assert brought == [(b'{"payload": "..."}', bench.controller.key_id)]
+    assert '"executed"' in owed["response"]
+    assert "revocations 3 is in force" in owed["response"]
+    assert inbox.next_queued(bench.db) is None
+
+
+def test_a_document_that_does_not_hold_is_answered_with_the_reason(bench):
+    bench.trust = lambda _data, _issuer: NotAdmitted(code="threshold", reason="signed by 1 of the keys")
+    bench.downlink().receive(bench.message(bench.command(TrustBody(document="{}"))))
+
+    (owed,) = bench.db.rows("select response from replies")
+
+    assert '"rejected"' in owed["response"]
+    assert '"threshold"' in owed["response"]
+
+
+@pytest.mark.parametrize("role", [Role.OBSERVER, Role.SAFETY])
+def test_only_an_operator_may_bring_documents(bench, role):
+    bench.role = role
+    bench.trust = lambda _data, _issuer: pytest.fail("handed over")
+
+    bench.downlink().receive(bench.message(bench.command(TrustBody(document="{}"))))
+
+    assert bench.refused == [Codes.ROLE.word]
+
+
+INSTALL = UpdateBody(action="install", delivery="release-2.tar")
+ACTIVATE = UpdateBody(action="activate", bundle="b")
+
+
+def test_an_update_is_kept_with_who_wants_it_and_its_answer_is_owed(bench):
+    woken = []
+    bench.update = lambda: woken.append(1)
+    message = bench.message(bench.command(INSTALL))
+    downlink = bench.downlink()
+
+    downlink.receive(message)
+    downlink.receive(message)
+
+    found = updates.find(bench.db)
+    assert found.peer == f"controller:{bench.controller.key_id} name:boss"
+    assert (found.action, found.name, found.is_begun) == ("install", "release-2.tar", False)
+    assert found.expires_at == NOW + timedelta(seconds=60)
+    assert woken == [1]
+    assert inbox.next_queued(bench.db) is None
+    assert replies.open_ones(bench.db, limit=9) == []  # nobody asks the inbox about it
+    assert not replies.find(bench.db, found.request_id).final
+
+
+@pytest.mark.parametrize(
+    ("role", "may"),
+    [
+        (Role.OBSERVER, set()),
+        (Role.SAFETY, set()),
+        (Role.OPERATOR, {"install", "rollback"}),
+        (Role.KEEPER, {"install", "activate", "rollback"}),
+    ],
+)
+def test_who_may_update_is_as_at_the_device(bench, role, may):
+    bench.role = role
+    bench.update = lambda: updates.done(bench.db)
+    downlink = bench.downlink()
+
+    for body in (INSTALL, ACTIVATE, UpdateBody(action="rollback")):
+        downlink.receive(bench.message(bench.command(body)))
+
+    assert len(bench.refused) == 3 - len(may)
+    assert set(bench.refused) <= {"role"}
+    assert all(f"update {action}" not in facts["text"] for facts in bench.facts for action in may)
+
+
+def test_an_update_needs_the_nonce_where_the_device_does_not_know_the_time(bench):
+    bench.clock.trusted = False
+    bench.role, bench.update = Role.KEEPER, lambda: None
+    downlink = bench.downlink()
+
+    downlink.receive(bench.message(bench.command(ACTIVATE)))
+    downlink.receive(bench.message(bench.command(ACTIVATE, nonce="nonce-now")))
+
+    assert bench.refused == ["nonce_needed"]
+    assert updates.find(bench.db).expires_at is None
+
+
+def test_a_device_without_anybody_to_carry_it_out_takes_no_update(bench):
+    bench.downlink().receive(bench.message(bench.command(INSTALL)))
+
+    assert bench.refused == ["not_in_this_version"]
+    assert updates.find(bench.db) is None
+
+
+def test_a_law_takes_a_keeper_for_an_operator(bench):
+    bench.role = Role.KEEPER
+
+    bench.downlink().receive(bench.message(bench.command()))
+
+    assert inbox.next_queued(bench.db).origin.role == "operator"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"action": "install"},
+        {"action": "install", "delivery": "a.tar", "bundle": "a"},
+        {"action": "activate"},
+        {"action": "activate", "delivery": "a.tar"},
+        {"action": "rollback", "bundle": "a"},
+        {"action": "install", "delivery": "../a.tar"},
+        {"action": "install", "delivery": "a.tar\n"},
+        {"action": "revoke"},
+    ],
+)
+def test_an_update_says_exactly_what_it_needs(fields):
+    with pytest.raises(ValidationError):
+        UpdateBody.model_validate(fields)

@@ -64,7 +64,7 @@ def test_an_empty_folder_is_no_bundle(tmp_path: Path) -> None:
 def test_a_newer_format_is_refused_by_name(folder: Path) -> None:
     rewrite(folder, format="appliance-bundle/9")
 
-    with pytest.raises(BundleError, match=r"not of format appliance-bundle/1"):
+    with pytest.raises(BundleError, match=r"not of format appliance-bundle/2"):
         load_bundle(folder)
 
 

@@ -344,6 +344,7 @@ def _damaged(path, damage):
 @example(damages=[("cut", [100])])
 @example(damages=[("zero", [0])])
 @example(damages=[("flip", [17409])])
+@example(damages=[("flip", [1013])])
 def test_whatever_the_damage_it_starts_and_says_what_was_lost(filled, tmp_path_factory, damages):
     folder = tmp_path_factory.mktemp("d")
     for each in filled.iterdir():

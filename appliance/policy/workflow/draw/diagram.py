@@ -135,6 +135,8 @@ def _box(name: str, state: State, *, is_initial: bool, findings: tuple[Complaint
         lines.append(f"at most {state.calls.max} call{'s' if state.calls.max != 1 else ''}")
     if state.swap:
         lines.append("new versions take over here")
+    if state.escalation:
+        lines.append("a second model may be asked here")
     kind: BoxKind = "state" if state.part is None else "part"
     return Box(name, kind, state.about, tuple(lines), is_initial=is_initial, findings=findings)
 
