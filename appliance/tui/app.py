@@ -134,6 +134,8 @@ class ConsoleApp(Errands):
 
     def on_settled(self, event: follower.Settled) -> None:
         """Hand an outcome down."""
+        if not self.is_running:
+            return
         if event.token in (law_desk.SIGN, law_desk.SAID):
             self.desk.settled(event.token, event.outcome)
         else:
@@ -142,6 +144,8 @@ class ConsoleApp(Errands):
 
     def on_faulted(self, event: follower.Faulted) -> None:
         """Hand a failure down; one of the emergency stop is shouted."""
+        if not self.is_running:
+            return
         if event.token == STOP:
             reason = f"Use the switch of the machine itself. {event.reason}"
             self.notify(reason, title="THE EMERGENCY STOP WAS NOT HEARD", severity="error", timeout=60, markup=False)
@@ -227,11 +231,12 @@ class ConsoleApp(Errands):
     # ---- inside
 
     def _show_glance(self) -> None:
+        if not self.is_running:
+            return
         for screen in self.screen_stack:
             if isinstance(screen, ToldScreen) and screen.is_mounted:
                 screen.show_glance(self.glance, self.lost)
-        if self.screen_stack:  # a console that closes has none any more
-            self.refresh_bindings()
+        self.refresh_bindings()
 
     async def _open(self, screen: ToldScreen) -> None:
         await self.push_screen(screen)
@@ -243,7 +248,8 @@ class ConsoleApp(Errands):
             await self.pop_screen()
 
     def _poll(self) -> None:
-        if not self._history.has_changed():
+        # A console that closes has no cards any more, while the ledger still grows.
+        if not self.is_running or not self._history.has_changed():
             return
         entries = self._entries()
         self._main.show_history(entries)

@@ -3,6 +3,7 @@
 tflite-runtime was built for numpy 1 and CPython 3.11 at most, so it cannot share this environment.
 """
 
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -31,7 +32,9 @@ def agree(python: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def older_runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tflite")
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    wanted = ["tflite-runtime==2.14.0", "numpy<2", "pydantic>=2.12,<3"]
+    # What the reading of values imports must be the very version of this environment, or they differ for its sake.
+    shared = [f"{name}=={importlib.metadata.version(name)}" for name in ("pydantic", "text2num")]
+    wanted = ["tflite-runtime==2.14.0", "numpy<2", *shared]
     subprocess.run([str(folder / "bin" / "pip"), "install", "--quiet", *wanted], check=True, timeout=900)
     return folder / "bin" / "python"
 

@@ -108,9 +108,7 @@ class MainScreen(ToldScreen):
     def show_history(self, entries: list[Entry]) -> None:
         """Paint the ledger's newest part."""
         self._entries = {entry.key: entry for entry in entries}
-        # None while the console closes: the ledger may still grow then.
-        for history in self.query(HistoryList):
-            history.show(entries, self._now())
+        self.query_one(HistoryList).show(entries, self._now())
         if self._glance is not None:
             self._check_card(self._glance)
 
