@@ -13,6 +13,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -27,6 +28,8 @@ from appliance.replay.models import Models
 from appliance.replay.recorded import Ledger
 from appliance.storage import inbox, runs
 from appliance.storage.database import open_reader
+
+pytestmark = pytest.mark.timeout(1200)  # one test is a whole search; on a machine with others to serve it takes minutes
 
 
 def _rig(name):
