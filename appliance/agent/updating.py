@@ -122,8 +122,17 @@ class Updater:
         self._answered()
         try:
             reply = self._carry_out(wanted)
+        except StorageError:
+            raise
         except ApplianceError as error:
             self._settle(wanted, "failed", 500, "failed", str(error))
+            return
+        except Exception as error:
+            if self._stopping.is_set():
+                raise
+            _log.exception("fault in an update")
+            text = f"A fault in the appliance stopped this: {type(error).__name__}. {self._standing()}."
+            self._settle(wanted, "failed", 500, "fault", text)
             return
         if reply.ok:
             self._settle(wanted, "executed", 200, "done", reply.message)

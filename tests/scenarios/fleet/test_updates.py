@@ -356,6 +356,20 @@ def test_one_that_waited_too_long_is_not_begun(fleet, keeper, put):
     assert told(keeper)[-1]["life"] == "expired"
 
 
+def test_a_fault_of_ours_is_named_as_one_and_not_laid_to_the_disk(fleet, keeper, put):
+    fleet.send("lamp", install(put()))
+
+    def breaks(*_folders):
+        raise OSError(24, "too many open files")
+
+    keeper.examine = breaks
+    sent = fleet.send("lamp", activate("a"))
+
+    assert (sent.final().life, sent.final().code) == ("failed", "fault")
+    assert "OSError" in sent.final().text
+    assert told(keeper)[-1]["life"] == "failed"
+
+
 def test_a_whole_site_is_not_updated_at_once(fleet, keeper):
     key = fleet.home.key.key_id
     command = fleet.command(audience="all", response_topic=f"edge/v1/site/all/rsp/{key}", body=ROLLBACK)
