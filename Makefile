@@ -93,7 +93,7 @@ wheel: setup ## Build the wheel, bundle inside, into dist/
 
 .PHONY: lock
 lock: ## Lock the requirements again with hashes, nothing younger than a week (needs uv)
-	@$(UV) $(LOCK) --extra broker --extra needle --extra tflite --group dev -o requirements/dev.txt
+	@$(UV) $(LOCK) --extra broker --extra needle --extra tflite --extra postgresql --group dev -o requirements/dev.txt
 	@$(UV) $(LOCK) -o requirements/runtime.txt
 	@$(MAKE) ages sbom audit
 

@@ -20,6 +20,10 @@ from appliance.agent.admission import Admission
 from appliance.agent.announcing import Identity
 from appliance.agent.bundles import Bundles
 from appliance.agent.clock import SystemClock
+from appliance.agent.commands import support
+from appliance.agent.commands.diagnosing import Diagnosing
+from appliance.agent.commands.evidence import Evidence
+from appliance.agent.commands.lawgiving import Lawgiving
 from appliance.agent.configuration import InForce
 from appliance.agent.custody import Custody, Terms
 from appliance.agent.deciding import Judge
@@ -41,7 +45,7 @@ from appliance.agent.status import Glance
 from appliance.agent.troubles import Troubles
 from appliance.agent.turn import Turn
 from appliance.agent.updating import Updater
-from appliance.agent.wire import Wire
+from appliance.agent.wire import Afar, Wire
 from appliance.agent.worker import Worker
 from appliance.canary.examine import examine
 from appliance.contracts.canary import CanaryReport
@@ -54,6 +58,8 @@ from appliance.contracts.local import (
     InstallBundle,
     LocalReply,
     RollBackBundle,
+    SyncExport,
+    SyncImport,
     TrustDocument,
 )
 from appliance.contracts.manifest import Thresholds
@@ -67,6 +73,7 @@ from appliance.journal import Journal, open_journal
 from appliance.policy.lifecycle import Lifecycle, State
 from appliance.policy.workflow.world import World
 from appliance.settings import Settings
+from appliance.settingsfile.remote import Wishes
 from appliance.storage import database, meta, reserve, signed
 from appliance.storage.database import Database
 from appliance.storage.ownership import own
@@ -179,7 +186,7 @@ class Daemon:
             bundle_sha256=loaded.sha256 if loaded else "",
             runtime=loaded.runtime if loaded else "",
         )
-        self._reports = granted is not None
+        self._reports = granted is not None and granted.is_collected
         begun = epochs.open_epoch(
             self._db,
             home.signed,
@@ -298,6 +305,27 @@ class Daemon:
             share=chosen.privacy.share,
             trust=self._bundles.told,
             update=self._updater.wake,
+            trouble=self._troubles.link,
+            afar=Afar(
+                home=home.root,
+                exports=home.exports,
+                floors=home.floors,
+                doers={
+                    "laws": Lawgiving(home.root, self._db, here, self.load_laws),
+                    "diagnose": Diagnosing(home.root, lambda into: support.archive(home.root, into)),
+                    "export-audit": Evidence(
+                        home.root,
+                        home.database,
+                        home.exports,
+                        share=chosen.privacy.share,
+                        software=__version__,
+                        clock=self._clock,
+                        checkpoint=self.checkpoint,
+                    ),
+                },
+                wishes=Wishes(home.root, settings.FILE_NAME, chosen),
+                restart=self._begin_again,
+            ),
         )
         self._worker = Worker(
             db=self._db,
@@ -456,6 +484,10 @@ class Daemon:
         self._outcomes.touch()
         return reply
 
+    def carry(self, request: SyncExport | SyncImport, peer: str) -> LocalReply:
+        """Read or write a stick between this device and its fleet."""
+        return self._wire.carry(request, peer)
+
     def load_laws(self) -> LocalReply:
         """Read the owner's laws again; whole or not at all."""
         reply = self._enforcement.load()
@@ -525,7 +557,7 @@ class Daemon:
             case "activate":
                 return self._bundles.activate(wanted.name, wanted.peer)
             case _:
-                return self._bundles.roll_back(wanted.peer)
+                return self._bundles.roll_back(wanted.peer, wanted.name)
 
     def _load_model(self, chosen: Settings) -> model.Model | None:
         """Load the bundle that decides; one that cannot be used gives way to the one before it."""

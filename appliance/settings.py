@@ -28,7 +28,7 @@ from appliance.contracts.slots import BUNDLE, Place, TrialLimits
 from appliance.contracts.trustroot import MAX_COOLDOWN_DAYS
 from appliance.errors import BundleError, SettingsError
 from appliance.policy.rules import PolicySettings
-from appliance.settingsfile import faults, template
+from appliance.settingsfile import faults, remote, template
 from appliance.tools.site import Site
 from appliance.trust.slots import Shelf
 
@@ -46,7 +46,7 @@ class DeviceSettings(Record):
     id: str = Field(default="", pattern=r"^(|[a-z0-9][a-z0-9-]{0,62})$")
     """Unique in the world: lower-case letters, digits, hyphens; made from the device's key when empty."""
 
-    name: str = Field(default="", max_length=80)
+    name: str = Field(default="", max_length=80, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")
     """What people call it; the id when empty."""
 
     site: str = Field(default="home", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
@@ -169,7 +169,7 @@ class Settings(Record):
 
 
 def load(home: Path) -> Settings:
-    """Read HOME/appliance.toml; the defaults where there is none.
+    """Read HOME/appliance.toml, the defaults where there is none, and what the fleet wishes where it says nothing.
 
     Raises:
         SettingsError: the file cannot be used; the message names every fault with file, line and key.
@@ -179,13 +179,14 @@ def load(home: Path) -> Settings:
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
-        return Settings()
+        return remote.wished(Settings(), {}, home)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
     if len(raw) > MAX_FILE_BYTES:
         raise SettingsError(f"{path}: larger than {MAX_FILE_BYTES // 1024} KiB; is this a settings file?")
     try:
-        return parse(raw.decode("utf-8"), path)
+        text = raw.decode("utf-8")
+        return remote.wished(parse(text, path), tomllib.loads(text), home)
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise SettingsError(f"{path}:{line}: not UTF-8 text (byte 0x{raw[error.start]:02x})") from error

@@ -23,7 +23,8 @@ from pydantic import BaseModel
 from appliance import cli, errors, settings
 from appliance.agent import record_reference, wire_reference
 from appliance.cli import outcomes
-from appliance.contracts import local
+from appliance.contracts import asyncapi, local
+from appliance.fleet import reference as fleet_reference
 from appliance.ledger import reference as ledger_reference
 from appliance.policy import lifecycle, rules
 from appliance.policy.workflow import check, grammar, language, rulesbeside, script
@@ -31,6 +32,7 @@ from appliance.policy.workflow import faults as workflow_faults
 from appliance.settingsfile import template
 from appliance.storage import migrations
 from appliance.tools import reference as tools
+from appliance.transport import reasons
 from appliance.trust import reference as trust_reference
 
 DOCS: Final = Path(__file__).resolve().parent
@@ -184,7 +186,7 @@ def _keys(record: type[BaseModel]) -> Iterator[str]:
 
 def workflow_schema() -> str:
     """The JSON Schema of a file of laws."""
-    return json.dumps(workflow_faults.schema(), indent=2, ensure_ascii=False) + "\n"
+    return _json(workflow_faults.schema())
 
 
 def local_protocol_page() -> str:
@@ -247,16 +249,36 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "reference/local-protocol.md": local_protocol_page,
     "reference/tools.md": tools.page,
     "reference/ledger-record.md": lambda: record_reference.page(STAMP),
+    "reference/link.md": lambda: reasons.page(STAMP),
     "reference/ledger-views.md": lambda: ledger_reference.views_page(STAMP),
     "reference/incident-archive.md": lambda: ledger_reference.archive_page(STAMP),
+    "reference/fleet-schema.md": lambda: fleet_reference.page(STAMP),
     "reference/bundle.md": lambda: trust_reference.page(STAMP),
     "reference/wire.md": lambda: wire_reference.page(STAMP),
+    "reference/asyncapi.json": lambda: _json(asyncapi.document()),
+    "reference/wire.schema.json": lambda: _json(asyncapi.schemas()),
     "decisions/README.md": decisions_page,
 }
 
 
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def freeze() -> Path:
+    """Keep the wire's schemas as they are released; what comes after may only add to them."""
+    found = asyncapi.schemas()
+    path = DOCS / "reference" / "released" / f"wire-{found['version']}.schema.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(_json(found), encoding="utf-8")
+    return path
+
+
 def main(argv: list[str]) -> int:
-    """Write every page, or with `--check` only say which are stale."""
+    """Write every page, or with `--check` only say which are stale; with `--freeze`, what a release promises."""
+    if "--freeze" in argv:
+        print(freeze().relative_to(DOCS.parent))
+        return 0
     stale = [name for name, page in PAGES.items() if _written(DOCS / name) != page()]
     for name in stale:
         if "--check" not in argv:

@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 
 from appliance.contracts.clock import Clock
 from appliance.contracts.enrolment import Enrolment
-from appliance.contracts.envelope import MAX_ROTATIONS_N, Batch, Desc, DeviceWord, Keys, Response, State
+from appliance.contracts.envelope import MAX_ROTATIONS_N, Batch, Desc, DeviceWord, Keys, Reported, Response, State
+from appliance.contracts.packing import packed
 from appliance.contracts.record import JsonObject
 from appliance.contracts.rotation import SignedRotation
 from appliance.contracts.topics import Channel, Topic
@@ -38,13 +39,22 @@ class Announcer:
     """Writes and signs every message of one device, for one start of it."""
 
     def __init__(
-        self, *, db: Database, enrolment: Enrolment, identity: Identity, boot: int, nonce: str, clock: Clock
+        self,
+        *,
+        db: Database,
+        enrolment: Enrolment,
+        identity: Identity,
+        boot: int,
+        nonce: str,
+        clock: Clock,
+        pack_from_bytes: int = 0,
     ) -> None:
         self._db = db
         self._identity = identity
         self._boot = boot
         self._nonce = nonce
         self._clock = clock
+        self._pack_from_bytes = pack_from_bytes
         self._epoch = database.epoch(db)
         self._site, self._device = enrolment.site, enrolment.device
 
@@ -68,7 +78,8 @@ class Announcer:
             nonce=self._nonce,
             time="trusted" if self._clock.is_trusted() else "untrusted",
             epoch=self._epoch,
-            counters=counters.highest(self._db),
+            counters=counters.highest_by_issuer(self._db, to_all=False),
+            group_counters=counters.highest_by_issuer(self._db, to_all=True),
             at=self._clock.now(),
         )
 
@@ -88,6 +99,10 @@ class Announcer:
         )
         return Message(self._topic(Channel.KEYS), sealed(self._identity.key, keys), retain=True)
 
+    def reported_message(self, reported: Reported) -> Message:
+        """Return the configuration in force, retained."""
+        return Message(self._topic(Channel.REPORTED), sealed(self._identity.key, reported), retain=True)
+
     def checkpoint_message(self, note: str) -> Message:
         """Return a signed checkpoint as it is, retained: any tool that reads signed notes can check it."""
         return Message(self._topic(Channel.CHECKPOINT), note.encode(), retain=True, content_type="text/plain")
@@ -101,6 +116,7 @@ class Announcer:
             epoch=self._epoch,
             bundle=facts.bundle,
             tools=facts.tools,
+            boot=self._boot,
             at=self._clock.now(),
         )
         payload = sealed(self._identity.key, desc)
@@ -124,7 +140,8 @@ class Announcer:
             ("firstseq", str(first)),
             ("lastseq", str(last)),
         )
-        return Message(self._topic(channel, name), sealed(self._identity.key, batch), attributes=attributes)
+        payload, form = packed(sealed(self._identity.key, batch), from_bytes=self._pack_from_bytes)
+        return Message(self._topic(channel, name), payload, attributes=attributes, content_type=form)
 
     def response_message(self, topic: str, response: Response) -> Message:
         """Return an answer, with the correlation of its command."""

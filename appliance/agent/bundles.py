@@ -332,7 +332,7 @@ class Bundles:
                 told_more = (found.urgent, found.signers) != (lies.urgent, lies.signers)
                 if not told_more or held == slots.active or slots.trial is not None:
                     self._shelf.tidy()
-                    return _no("busy", f"{found.name} {found.version} is installed already.")
+                    return _no("installed", f"{found.name} {found.version} is installed already.")
                 # The same bundle, and more people who stand for it, or say that it cannot wait.
                 slot = held
             self._shelf.put(slot, found)
@@ -419,12 +419,18 @@ class Bundles:
             return _no("changed", "While the canary tried it the slots were changed; look, and activate again.")
         return None
 
-    def roll_back(self, peer: str) -> LocalReply:
-        """Let the bundle before decide again."""
+    def roll_back(self, peer: str, expected: str = "") -> LocalReply:
+        """Let the bundle before decide again.
+
+        Args:
+            expected: which one is to go, as `activate` takes it; where another decides, nothing is done.
+        """
         with self._lock:
             if self._ended.is_set():
                 return _ENDING
             slots = self._shelf.read()
+            if expected and (slots.active == "shipped" or slots.find(expected) != slots.active):
+                return _no("gone", f"{expected} does not decide here: {self._told(slots)} does.")
             if slots.active == "shipped":
                 return _no("shipped", "What came with the software decides; there is nothing before it.")
             left = slots.at(slots.active)

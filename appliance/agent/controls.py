@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Protocol, assert_never
 
-from appliance.contracts.local import BundleChange, Checkpoint, LocalReply, Quit, Release, Resolve, RotateKey, Stop
+from appliance.contracts.local import (
+    BundleChange,
+    Checkpoint,
+    LocalReply,
+    Quit,
+    Release,
+    Resolve,
+    RotateKey,
+    Stop,
+    SyncExport,
+    SyncImport,
+)
 from appliance.contracts.record import JsonObject
 from appliance.contracts.request import MAX_TEXT_CHARS
 from appliance.contracts.retaining import RetainingRequest
@@ -45,6 +56,9 @@ class Controls(Protocol):
 
     def bundle(self, request: BundleChange, peer: str) -> LocalReply:
         """Install, activate or roll back bundles, or take what says whom to trust."""
+
+    def carry(self, request: SyncExport | SyncImport, peer: str) -> LocalReply:
+        """Read or write a stick between this device and its fleet."""
 
     def load_laws(self) -> LocalReply:
         """Read the owner's laws again; whole or not at all."""

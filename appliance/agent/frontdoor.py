@@ -43,6 +43,8 @@ from appliance.contracts.local import (
     SetMaintenance,
     Status,
     Stop,
+    SyncExport,
+    SyncImport,
     TrustDocument,
     UndoLast,
     Watch,
@@ -78,7 +80,9 @@ from appliance.storage.redaction import wordless_request
 
 _Unsigned = Hello | Status | Watch | ListPeople | DescribeLaw | ListBundles | Stop | Checkpoint
 _Submitted = Say | CallTool | Reply | UndoLast | SayEvent | GiveApproval | SetMaintenance
-_Signed = _Submitted | LoadLaws | Enrolling | Release | Resolve | RotateKey | Quit | BundleChange | RetainingRequest
+_Carried = SyncImport | SyncExport
+_Kept = BundleChange | RetainingRequest | _Carried
+_Signed = _Submitted | LoadLaws | Enrolling | Release | Resolve | RotateKey | Quit | _Kept
 
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -194,6 +198,8 @@ class FrontDoor:
                 return controls.control(self._controls, request, asking.told)
             case InstallBundle() | ActivateBundle() | RollBackBundle() | TrustDocument():
                 return self._controls.bundle(request, asking.told)
+            case SyncImport() | SyncExport():
+                return self._controls.carry(request, asking.told)
             case HoldRecords() | ReleaseHold() | RedactRecords() | PruneRecords():
                 return self._controls.retain(request, asking.told)
             case EnrolPerson() | RemovePerson() | ChangePin():

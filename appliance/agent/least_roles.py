@@ -45,6 +45,8 @@ FOR: Final[Mapping[str, For]] = {
     "quit": "operator",
     "install_bundle": "operator",
     "roll_back_bundle": "operator",
+    "sync_import": "operator",
+    "sync_export": "operator",
     "activate_bundle": "keeper",
     "trust_document": "keeper",
     "rotate_key": "keeper",

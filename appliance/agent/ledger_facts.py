@@ -279,6 +279,7 @@ def asker(origin: Origin) -> Asker:
         role=origin.role,
         person=origin.person,
         correlation=origin.correlation,
+        to_all=origin.to_all,
         expires_at=origin.expires_at,
     )
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
-from appliance.contracts.envelope import FINAL, LifeCycle, Response, payload_of
+from appliance.contracts.envelope import FINAL, MAX_SPREAD_S, LifeCycle, Response, payload_of
 from appliance.contracts.record import JsonObject
 from appliance.storage import replies
 from appliance.storage.database import Database
@@ -18,13 +18,28 @@ _SETTLED: Final[dict[str, tuple[LifeCycle, int]]] = {
     "indeterminate": ("indeterminate", 500),
 }
 
-_REFUSED_STATUS: Final[dict[str, tuple[LifeCycle, int]]] = {
+REFUSED: Final[dict[str, tuple[LifeCycle, int]]] = {
     "expired": ("expired", 410),
     "unknown_tool": ("rejected", 404),
+    "unknown_event": ("rejected", 404),
+    "nothing_to_do": ("rejected", 404),
+    "roles": ("rejected", 403),
+    "declined": ("rejected", 403),
+    "disabled-tools": ("rejected", 403),
+    "laws": ("rejected", 403),
+    "denied": ("rejected", 403),
+    "not_waiting": ("rejected", 409),
+    "ignored": ("rejected", 409),
+    "stale": ("rejected", 409),
+    "salvaged": ("rejected", 409),
     "emergency-stop": ("rejected", 423),
+    "maintenance": ("rejected", 423),
+    "no_model": ("rejected", 503),
+    "recordable": ("rejected", 507),
     "storage": ("rejected", 507),
+    "fault": ("failed", 500),
 }
-"""Refusals whose status says more than 422."""
+"""Refusals whose status says more than 422; what a workflow denies is 403."""
 
 CALL_FIELDS: Final = (
     "name",
@@ -42,11 +57,23 @@ CALL_FIELDS: Final = (
 
 def advance(db: Database, device: str, now: datetime, *, limit: int = 100) -> None:
     """Bring every owed answer up to what the inbox says now."""
-    for progress in replies.open_ones(db, limit=limit):
+    for progress in replies.moved(db, limit=limit):
         before = Response.model_validate(progress.owed.response, strict=False)
         after = answer(progress, before, now)
         if after is not None:
-            replies.update(db, progress.owed.request_id, payload_of(after), final=after.life in FINAL)
+            final = after.life in FINAL
+            due = _spread(progress.owed.not_before, before.at, now)
+            replies.update(db, progress.owed.request_id, payload_of(after), final=final, not_before=due)
+
+
+def _spread(not_before: datetime | None, before: datetime, now: datetime) -> datetime | None:
+    """Return when the next answer to a whole site's command may leave: each device keeps its own distance.
+
+    A site does the same at the same moment, so that its last answers would come as one, too.
+    """
+    if not_before is None:
+        return None
+    return now + min(max(not_before - before, timedelta(0)), timedelta(seconds=MAX_SPREAD_S))
 
 
 def answer(progress: Progress, before: Response, now: datetime) -> Response | None:
@@ -67,7 +94,7 @@ def answer(progress: Progress, before: Response, now: datetime) -> Response | No
             code = _word(said, "code") or word
             life, status = _SETTLED.get(word, ("indeterminate", 500))
             if word == "refused":
-                life, status = _REFUSED_STATUS.get(code, (life, status))
+                life, status = ("rejected", 403) if code.startswith("workflow:") else REFUSED.get(code, (life, status))
             text, result = _reason(said), _calls(said)
         case _:
             life, status, code, result = "indeterminate", 500, "forgotten", {}

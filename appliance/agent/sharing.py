@@ -61,8 +61,8 @@ def named(share: Share, stream: Stream, row: Outgoing) -> str:
 
 def answered(share: Share, response: Response, public: Public) -> Response:
     """Return *response* as it may leave the device; status and code always do."""
-    if share == "words" or not response.result:
-        return response  # without a result it is a sentence of our own
+    if share == "words" or "calls" not in response.result:
+        return response  # without calls it is our own sentences and numbers, or what `commands` let out
     if share == "counts":
         return response.model_copy(update={"text": "", "result": {}})
     calls = [_call(call, public) for call in _objects(response.result.get("calls"))]

@@ -1,4 +1,10 @@
-"""Rows of the outbox to batches in order, and the controller's high-water mark back to the outbox."""
+"""Rows of the outbox to batches in order, and the controller's high-water mark back to the outbox.
+
+Covers: a record that is too long for the broker even when packed: of the ledger its leaf goes, of an event that it was
+too long; the ledger says so, and the stream goes on. An acknowledgement of another history than this device's own (its
+card was copied, or an image put back): nothing is freed, and the ledger says so once for each start.
+Does not cover: how the batch is signed and packed.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +14,8 @@ from typing import Final
 from appliance.agent import sharing
 from appliance.agent.sharing import Share
 from appliance.contracts.canonical import canonical
-from appliance.contracts.envelope import Ack, Batch, Item
+from appliance.contracts.envelope import MAX_MESSAGE_BYTES, Ack, Batch, Item
+from appliance.contracts.packing import packed
 from appliance.contracts.record import JsonObject
 from appliance.contracts.tree import peaks
 from appliance.storage import outbox, tree
@@ -16,7 +23,6 @@ from appliance.storage.database import Database
 from appliance.storage.outbox import Outgoing, Stream
 
 _LONGEST_SILENCE_S: Final = 900.0
-REFUSED_PAUSE_S: Final = 2.0
 _WRAPPER_BYTES: Final = {"evt": 1024, "audit": 4096}
 """The batch around its items, its signature and its key, and the tree before them."""
 
@@ -36,8 +42,16 @@ class Drain:
         ack_timeout_s: float,
         monotonic_s: Callable[[], float],
         share: Share = "decisions",
+        pack_from_bytes: int = 0,
+        too_long: Callable[[JsonObject], None] = lambda _facts: None,
+        foreign: Callable[[JsonObject], None] = lambda _facts: None,
     ) -> None:
         self._db = db
+        self._pack_from_bytes = pack_from_bytes
+        self._too_long = too_long
+        self._foreign = foreign
+        self._is_foreign = False
+        self._cut: dict[int, int] = {}
         self._stream: Stream = stream
         self._device = device
         self._epoch = epoch
@@ -50,20 +64,13 @@ class Drain:
         self._cursor = self._acked
         self._quiet_since_s = monotonic_s()
         self._patience_s = ack_timeout_s
-        self._held_until_s = 0.0
         self._is_again = True
 
     def rewind(self) -> None:
-        """Begin again after what is acknowledged: the broker may have lost the rest."""
-        self._held_until_s = 0.0
+        """Begin again after what is acknowledged: the broker may have lost the rest, or did not take it."""
         self._is_again = True
         self._cursor = self._acked
         self._quiet_since_s = self._monotonic_s()
-
-    def refused(self) -> None:
-        """Begin again after a pause: the broker did not take a batch, or the connection broke under it."""
-        self.rewind()
-        self._held_until_s = self._monotonic_s() + REFUSED_PAUSE_S
 
     def next_batch(self, limit_bytes: int) -> Batch | None:
         """Return the next batch of at most *limit_bytes* on the wire, or None when there is nothing to send now."""
@@ -71,16 +78,17 @@ class Drain:
             # The broker has it but no controller answers: ask again, ever more seldom.
             self._patience_s = min(_LONGEST_SILENCE_S, self._patience_s * 2)
             self.rewind()
-        if self._cursor - self._acked >= self._window_n or self._monotonic_s() < self._held_until_s:
+        if self._cursor - self._acked >= self._window_n:
             return None
-        rows = outbox.waiting(self._db, self._stream, after=self._cursor, limit=self._batch_n)
+        rows = outbox.waiting(self._db, self._stream, after=self._cursor, limit=self._batch_n, bytes_n=limit_bytes)
         if not rows:
             return None
+        self._cut.clear()
         items: list[Item] = []
         size = _WRAPPER_BYTES[self._stream]
         for row in rows:
             item = self._item(row, limit_bytes)
-            size += len(canonical(item.model_dump(mode="json"))) + 1
+            size += _length(item) + 1
             if items and size > limit_bytes:
                 break
             items.append(item)
@@ -103,13 +111,24 @@ class Drain:
 
     def mark_sent(self, batch: Batch) -> None:
         """Note durably that *batch* is about to leave; an acknowledgement beyond this mark is not believed."""
-        if batch.items[-1].seq > outbox.mark(self._db, self._stream).sent:
-            outbox.sent(self._db, self._stream, batch.items[-1].seq)
+        before = outbox.mark(self._db, self._stream).sent
+        if batch.items[-1].seq > before:
+            with self._db.atomic():
+                outbox.sent(self._db, self._stream, batch.items[-1].seq)
+                for item in batch.items:
+                    if item.seq > before and item.seq in self._cut:
+                        self._too_long({"stream": self._stream, "seq": item.seq, "bytes": self._cut[item.seq]})
 
     def acknowledged(self, ack: Ack) -> None:
-        """Believe a controller's high-water mark, up to what was sent."""
+        """Believe a controller's high-water mark, up to what was sent, if it means this history."""
         before = self._acked
-        self._acked = outbox.acknowledge(self._db, self._stream, ack.upto)
+        acked = outbox.acknowledge(self._db, self._stream, ack.upto, ack.of)
+        if acked is None:
+            if not self._is_foreign:  # once for each start: it comes again with every greeting
+                self._foreign({"stream": self._stream, "upto": ack.upto, "of": ack.of, "issuer": ack.issuer})
+            self._is_foreign = True
+            return
+        self._acked = acked
         self._cursor = max(self._cursor, self._acked)
         if self._acked > before or ack.resume:
             self._patience_s = self._ack_timeout_s
@@ -134,12 +153,31 @@ class Drain:
         item = Item.model_validate(
             {"seq": row.seq, "id": name, "kind": row.kind, "at": row.at, "body": body}, strict=False
         )
-        size = len(canonical(item.model_dump(mode="json")))
-        if "personal" in body and size + _WRAPPER_BYTES[self._stream] > limit_bytes:
+        if self._fits(item, limit_bytes):
+            return item
+        size = _length(item)
+        if "personal" in body:
             # The record itself must get through; words that are too long stay here.
             item = item.model_copy(update={"body": row.body})
-        if self._stream == "evt" and size + _WRAPPER_BYTES[self._stream] > limit_bytes:
-            # Nothing this long ever gets through; its place is kept so that the stream goes on and the loss is seen.
-            stub: JsonObject = {"oversized_bytes": size}
-            item = item.model_copy(update={"body": stub})
-        return item
+            if self._fits(item, limit_bytes):
+                return item
+        # Nothing this long ever gets through; its place is kept so that the stream goes on and the loss is seen.
+        self._cut[row.seq] = size
+        stub: JsonObject = {"oversized_bytes": size} if self._stream == "evt" else {"leaf": row.leaf}
+        return item.model_copy(update={"body": stub})
+
+    def _fits(self, item: Item, limit_bytes: int) -> bool:
+        """Tell whether *item* gets through in a batch of its own, packed if that is allowed."""
+        wrapper = _WRAPPER_BYTES[self._stream]
+        length = _length(item) + wrapper
+        if length > MAX_MESSAGE_BYTES:
+            return False  # either side refuses it, however short it travels
+        if length <= limit_bytes:
+            return True
+        plain = canonical(item.model_dump(mode="json"))
+        return len(packed(plain, from_bytes=self._pack_from_bytes)[0]) + wrapper <= limit_bytes
+
+
+def _length(item: Item) -> int:
+    """Return how long *item* is on the wire, within the few bytes that its numbers may differ in canonical form."""
+    return len(item.model_dump_json().encode())

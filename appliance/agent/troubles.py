@@ -103,6 +103,11 @@ class Troubles:
         """Something was signed: what stood in the way is gone."""
         self._news("signing", None)
 
+    def link(self, part: str, text: str | None) -> None:
+        """Something between the device and its controllers needs a person; None: it does not any more."""
+        if self._news(f"link: {part}", text) and text is not None:
+            self._log.warning("the link to the controllers needs a person")
+
     def quota(self, text: str | None) -> None:
         """The ledger fills its quota and nothing can go; acts go on, a person at the device comes first."""
         if self._news("quota", text) and text is not None:

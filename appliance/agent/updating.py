@@ -14,11 +14,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from typing import Final, Protocol
 
 from appliance.contracts.audit import RecordKind
 from appliance.contracts.clock import Clock
-from appliance.contracts.envelope import LifeCycle, Response, payload_of
+from appliance.contracts.envelope import Command, LifeCycle, Response, UpdateBody, payload_of
 from appliance.contracts.local import LocalReply
 from appliance.contracts.record import JsonObject
 from appliance.errors import ApplianceError, StorageError
@@ -33,6 +34,24 @@ _LOOK_S: Final = 5.0
 """How often a row is looked for that no call has told of: after a full disk."""
 
 _log = logging.getLogger(__name__)
+
+
+def wanted_of(command: Command, request_id: str, controller: str, until: datetime) -> Wanted:
+    """Return what *command*, an update, wants.
+
+    Args:
+        controller: its name, for the ledger.
+        until: by this device's own clock; looked at again when its turn comes.
+    """
+    body = command.body
+    assert isinstance(body, UpdateBody)
+    return Wanted(
+        request_id=request_id,
+        peer=f"controller:{command.issuer} name:{controller}",
+        action=body.action,
+        name=body.delivery or body.bundle or "",
+        expires_at=until,
+    )
 
 
 class Append(Protocol):
@@ -94,7 +113,7 @@ class Updater:
                 is_first = False
             except StorageError as error:
                 if not self._stopping.is_set():
-                    _log.warning("an update waits for the database: %s", error)
+                    _log.warning("an update waits for the database", exc_info=error)
             except Exception:  # noqa: BLE001 -- the thread that updates must not die of one update
                 if self._stopping.is_set():
                     return  # the database was closed under a canary that came too late
@@ -112,7 +131,7 @@ class Updater:
             text = f"It was under way when {ended}, and is not done again. {self._standing()}."
             self._settle(wanted, "indeterminate", 500, "interrupted", text)
             return
-        expired = wanted.expires_at is not None and self._clock.is_trusted() and wanted.expires_at <= self._clock.now()
+        expired = wanted.expires_at is not None and wanted.expires_at <= self._clock.now()
         if expired:
             self._settle(wanted, "expired", 410, "expired", "It expired before it could be begun; nothing was changed.")
             return
@@ -136,6 +155,8 @@ class Updater:
             return
         if reply.ok:
             self._settle(wanted, "executed", 200, "done", reply.message)
+        elif reply.error in _AS_WISHED:
+            self._settle(wanted, "executed", 200, reply.error or "", reply.message)
         else:
             self._settle(wanted, "rejected", 422, reply.error or "refused", reply.message)
 
@@ -156,6 +177,9 @@ class Updater:
         after = before.model_copy(update=changes)
         replies.update(self._db, wanted.request_id, payload_of(after), final=final)
 
+
+_AS_WISHED: Final = frozenset({"installed", "active", "gone"})
+"""What says that it is so already: whoever wants it a second time, for one device or for many, has it."""
 
 _UNDER_WAY: Final = {
     "install": "Looking at it: form, hashes, signatures.",

@@ -1,8 +1,8 @@
 """The outbox to the broker: one thread, one session, state first, answers next, then the ledger, then events.
 
 Covers: a broker that is absent, silent, or forgets us; a restart at any point (whatever was not acknowledged by a
-controller is sent again); a full disk. Memory does not grow with the backlog: it stays in the database. Does not
-cover: pruning of the outbox.
+controller is sent again); a full disk; more than may wait (`rationing`). Memory does not grow with the backlog: it
+stays in the database. Does not cover: what a controller does with it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ from pydantic import Field
 from appliance.agent import sharing
 from appliance.agent.announcing import Announcer, Description, Identity
 from appliance.agent.downlink import Answer, Downlink
+from appliance.agent.rationing import Limits, Ration
 from appliance.agent.replying import advance
 from appliance.agent.sharing import Public, Share
 from appliance.agent.standing import Standing
 from appliance.agent.streams import Drain
+from appliance.agent.upkeep import Upkeep
 from appliance.contracts.canonical import digest
 from appliance.contracts.clock import Clock
 from appliance.contracts.enrolment import Enrolment
-from appliance.contracts.envelope import MAX_MESSAGE_BYTES, Ack, DeviceWord, Response
+from appliance.contracts.envelope import MAX_MESSAGE_BYTES, Ack, DeviceWord, Reported, Response
 from appliance.contracts.record import JsonObject, Record
 from appliance.contracts.topics import device_filters
 from appliance.errors import LinkError, StorageError
@@ -43,6 +45,9 @@ KEPT_REFUSALS_N: Final = 64
 """Answers to refused messages that wait for room; the oldest give way."""
 
 KEPT_REPLIES_N: Final = 5000
+
+FOURTH: Final = 4
+TURNS: Final[tuple[tuple[Stream, Stream], tuple[Stream, Stream]]] = (("audit", "evt"), ("evt", "audit"))
 _FAULT_PAUSE_S: Final = 1.0
 
 
@@ -70,6 +75,27 @@ class UplinkSettings(Record):
     stop_s: float = Field(default=5.0, gt=0, le=60)
     """How long `stop` waits for the farewell."""
 
+    pack_from_bytes: int = Field(default=1024, ge=0, le=MAX_MESSAGE_BYTES)
+    """Batches from this size on travel as gzip; 0 sends everything as readable text."""
+
+    event_rows: int = Field(default=1_000_000, ge=100, le=100_000_000)
+    """Events that may wait for a controller; beyond it the oldest are dropped, and the ledger says which."""
+
+    event_mb: int = Field(default=512, ge=1, le=100_000)
+    """The same, by size."""
+
+    event_days: int = Field(default=90, ge=0, le=36_500)
+    """The same, by age, counted only while the clock is trusted; 0 is no bound."""
+
+    ledger_rows: int = Field(default=1_000_000, ge=100, le=100_000_000)
+    """Records of the ledger that may wait before the device calls itself degraded; they are never dropped."""
+
+    ledger_mb: int = Field(default=1024, ge=1, le=1_000_000)
+    """The same, by size."""
+
+    ledger_days: int = Field(default=30, ge=0, le=36_500)
+    """The same, by age; 0 is no bound."""
+
 
 class Uplink:
     """Keeps the controllers informed, and hands what they say to the downlink; the constructor opens nothing."""
@@ -92,10 +118,20 @@ class Uplink:
         chance: Random,
         share: Share = "decisions",
         public: Public = lambda _tool, _arguments: {},
+        trouble: Callable[[str, str | None], None] = lambda _part, _text: None,
+        report: Callable[[], Reported] | None = None,
     ) -> None:
         self._db = db
         self._enrolment = enrolment
-        self._announcer = Announcer(db=db, enrolment=enrolment, identity=identity, boot=boot, nonce=nonce, clock=clock)
+        self._announcer = Announcer(
+            db=db,
+            enrolment=enrolment,
+            identity=identity,
+            boot=boot,
+            nonce=nonce,
+            clock=clock,
+            pack_from_bytes=settings.pack_from_bytes,
+        )
         self._downlink = downlink
         self._settings = settings
         self._boot = boot
@@ -107,6 +143,7 @@ class Uplink:
             describe=describe,
             checkpoint=checkpoint,
             state_every_s=settings.state_every_s,
+            report=report,
         )
         self._note = note
         self._chance = chance
@@ -121,6 +158,16 @@ class Uplink:
         self._sending: set[str] = set()
         self._answers_sent_n = 0
         self._last_loss = ""
+        self._dates_checked = True
+        self._turns_n = 0
+        self._upkeep = Upkeep(
+            db,
+            enrolment.broker,
+            clock=clock,
+            ration=_ration(db, clock, settings, is_taken=enrolment.is_collected),
+            note=note,
+            trouble=trouble,
+        )
         self._stopping = threading.Event()
         self._link: Link | None = None
         self._drains: dict[Stream, Drain] = {}
@@ -128,6 +175,11 @@ class Uplink:
 
     def start(self) -> None:
         """Begin, on a thread of its own; returns at once whatever the broker does."""
+        self.open()
+        self._thread.start()
+
+    def open(self) -> Link:
+        """Prepare to be turned by a loop of the caller's own, as `start` does for itself; connects to nothing yet."""
         self._note_enrolment()
         for stream in ("audit", "evt"):
             self._drains[stream] = Drain(
@@ -140,6 +192,9 @@ class Uplink:
                 ack_timeout_s=self._settings.ack_timeout_s,
                 monotonic_s=self._clock.monotonic_s,
                 share=self._share,
+                pack_from_bytes=self._settings.pack_from_bytes,
+                too_long=partial(self._note, "a record was too long for the broker"),
+                foreign=partial(self._note, "an acknowledgement of another history"),
             )
         self._link = Link(
             self._enrolment.broker,
@@ -151,8 +206,33 @@ class Uplink:
             will=lambda: self._announcer.will(self._session + 1),
             window_n=self._settings.in_flight_n,
             chance=self._chance,
+            monotonic=self._clock.monotonic_s,
+            time_trusted=self._clock.is_trusted,
         )
-        self._thread.start()
+        return self._link
+
+    def turn(self, wait_s: float) -> bool:
+        """Move the connection on and send what there is room for; one thread calls it.
+
+        Returns:
+            Whether there is more to send at once.
+        """
+        link = self._link
+        assert link is not None
+        self._take_identity(link)
+        self._upkeep.look(link)
+        self._downlink.settle()
+        link.step(wait_s)
+        return link.connected and self._work(link)
+
+    def farewell(self) -> None:
+        """Say `disconnected` if the broker listens, and close."""
+        link = self._link
+        assert link is not None
+        said = None
+        if link.connected:
+            said = self._announcer.state_message(self._announcer.state("disconnected", self._session))
+        link.close(said)
 
     def stop(self) -> bool:
         """Say `disconnected` if the broker listens, and end.
@@ -171,6 +251,11 @@ class Uplink:
         if self._link is not None:
             self._link.wake()
 
+    def reconfigured(self) -> None:
+        """Say that the configuration is to be reported again; any thread may."""
+        self._standing.reconfigured()
+        self.wake()
+
     def rekey(self, identity: Identity) -> None:
         """Sign with another key from the next connection on; any thread may say so.
 
@@ -184,12 +269,17 @@ class Uplink:
         """Return how the connection is, for the status; any thread may ask."""
         broker = self._enrolment.broker
         link = self._link
+        refused = None if link is None else link.trouble
         return {
             "enrolled": True,
             "broker": f"{broker.host}:{broker.port}",
             "connected": link is not None and link.connected,
             "sessions": self._session,
             "last_loss": self._last_loss,
+            "refused": None if refused is None else {"code": refused.code, "why": refused.words},
+            "then": None if refused is None else refused.treatment.value,
+            "dates_checked": self._dates_checked,
+            **self._upkeep.facts(),
         }
 
     def _note_enrolment(self) -> None:
@@ -213,11 +303,9 @@ class Uplink:
         busy = False
         while not self._stopping.is_set():
             try:
-                self._take_identity(link)
-                link.step(0.0 if busy else self._settings.poll_s)
-                busy = link.connected and self._work(link)
+                busy = self.turn(0.0 if busy else self._settings.poll_s)
             except StorageError as error:
-                _log.warning("uplink waits for the database: %s", error)
+                _log.warning("uplink waits for the database", exc_info=error)
                 busy = False
                 self._stopping.wait(_FAULT_PAUSE_S)
             except Exception as error:  # noqa: BLE001 -- the thread that keeps the fleet informed must not die
@@ -225,10 +313,7 @@ class Uplink:
                 link.refuse_session(f"fault: {type(error).__name__}")
                 busy = False
                 self._stopping.wait(_FAULT_PAUSE_S)
-        farewell = None
-        if link.connected:
-            farewell = self._announcer.state_message(self._announcer.state("disconnected", self._session))
-        link.close(farewell)
+        self.farewell()
 
     def _take_identity(self, link: Link) -> None:
         identity, self._next_identity = self._next_identity, None
@@ -242,14 +327,18 @@ class Uplink:
         Returns:
             Whether there is more to send at once.
         """
+        advance(self._db, self._device, self._clock.now())
+        if link.room == 0:
+            return False  # nothing is written and signed that cannot leave
         self._standing.tell(link, self._session, self._limit_bytes)
         while self._refusals and self._refuse_next(link):
             self._refusals.popleft()
-        advance(self._db, self._device, self._clock.now())
         self._send_replies(link)
-        # A quarter of the window is left to events, so that a long ledger never starves live data.
-        more = self._send_batch(link, "audit", keep_free_n=self._settings.in_flight_n // 4)
-        return self._send_batch(link, "evt", keep_free_n=0) or more
+        # The ledger goes first; every fourth time events do, so that a long ledger never starves them.
+        self._turns_n += 1
+        first, second = TURNS[self._turns_n % FOURTH == 0]
+        more = self._send_batch(link, first)
+        return self._send_batch(link, second) or more
 
     def _refuse_next(self, link: Link) -> bool:
         answer = self._refusals[0]
@@ -266,15 +355,16 @@ class Uplink:
                 return
             self._sending.add(owed.request_id)
 
-    def _send_batch(self, link: Link, stream: Stream, *, keep_free_n: int) -> bool:
-        if link.room <= keep_free_n:
+    def _send_batch(self, link: Link, stream: Stream) -> bool:
+        # What nobody may acknowledge would be sent again and again, and never be more than the first window of it.
+        if link.room == 0 or not self._enrolment.is_collected:
             return False
         drain = self._drains[stream]
         batch = drain.next_batch(self._limit_bytes)
         if batch is None:
             return False
         drain.mark_sent(batch)
-        if not link.publish(self._announcer.batch_message(batch), lambda taken: None if taken else drain.refused()):
+        if not link.publish(self._announcer.batch_message(batch), lambda taken: None if taken else drain.rewind()):
             return False
         drain.handed_over(batch)
         return True
@@ -296,18 +386,19 @@ class Uplink:
     def _opened(self, opened: Opened) -> None:
         self._session += 1
         self._limit_bytes = opened.max_message_bytes
+        self._dates_checked = opened.dates_checked
         self._standing.opened()
         self._sending.clear()
         for drain in self._drains.values():
             drain.rewind()
-        _log.info("connected to %s:%s", self._enrolment.broker.host, self._enrolment.broker.port)
+        _log.info("connected to the broker")
         if not opened.session_present:
             # Commands that waited at the broker are gone, if there were any: the controllers must know.
             self._note("session_new", {"session": self._session, "boot": self._boot})
 
     def _lost(self, reason: str) -> None:
         if reason != self._last_loss:
-            _log.info("no connection: %s", reason)
+            _log.info("no connection to the broker")
         self._last_loss = reason
         self._sending.clear()
 
@@ -318,6 +409,15 @@ class Uplink:
             self._answers_sent_n += 1
             if self._answers_sent_n % 100 == 0:
                 replies.prune(self._db, keep_n=KEPT_REPLIES_N)
+
+
+def _ration(db: Database, clock: Clock, settings: UplinkSettings, *, is_taken: bool) -> Ration:
+    return Ration(
+        db,
+        clock,
+        events=Limits(settings.event_rows, settings.event_mb * 2**20, settings.event_days),
+        ledger=Limits(settings.ledger_rows, settings.ledger_mb * 2**20, settings.ledger_days) if is_taken else None,
+    )
 
 
 def _ignored(_taken: bool) -> None:  # noqa: FBT001 -- the link's callback

@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from appliance.agent.refusals import Codes
+from appliance.agent.commands.table import KINDS
+from appliance.agent.refusals import MOST_PER_MINUTE, UNRECORDED, Codes
+from appliance.agent.replying import REFUSED
 from appliance.contracts import envelope, topics
 from appliance.contracts.enrolment import MAY, BrokerSettings, DeviceIdentity, Enrolment
 from appliance.contracts.rotation import KeyRotation, SignedRotation
@@ -19,8 +21,8 @@ _SAYS: Final[dict[Channel, str]] = {
     Channel.STATE: "`State`; the last will is the same record with `lost`",
     Channel.DESC: "`Desc`",
     Channel.KEYS: "`Keys`; only of a device whose key was changed",
-    Channel.REPORTED: "the configuration in force (a later version)",
-    Channel.DESIRED: "the configuration wanted (a later version)",
+    Channel.REPORTED: "`Reported`: the configuration in force",
+    Channel.DESIRED: "`Desired`: the configuration wanted, the only retained thing that a device obeys",
     Channel.CHECKPOINT: "the newest signed checkpoint of the ledger: the note as it is, not in `Signed`",
     Channel.CMD: "`Command`; correlation data, response topic and message expiry are required",
     Channel.RSP: "`Response`, with the command's correlation data",
@@ -45,8 +47,15 @@ _RECORDS: Final = (
     envelope.CallBody,
     envelope.PingBody,
     envelope.StopBody,
+    envelope.EventBody,
     envelope.TrustBody,
     envelope.UpdateBody,
+    envelope.SetConfigBody,
+    envelope.LawsBody,
+    envelope.ExportAuditBody,
+    envelope.DiagnoseBody,
+    envelope.Desired,
+    envelope.Reported,
     envelope.Response,
     envelope.State,
     envelope.Desc,
@@ -77,9 +86,20 @@ def page(stamp: str) -> str:
             "|---|---|---|---|",
             *_topic_rows(),
             "",
-            f"`{topics.ROOT}/{{site}}/all/cmd/{{command}}` goes to every device of a site (`ping` and `stop` in this",
-            "version); its response topic is `.../all/rsp/{controller}`, in which each device puts its own name for",
-            "`all`, and the answers are spread over some seconds.\n",
+            f"`{topics.ROOT}/{{site}}/all/cmd/{{command}}` goes to every device of a site; its response topic is",
+            "`.../all/rsp/{controller}`, in which each device puts its own name for `all`, and the answers are spread",
+            "over `spread_s`. Tools above `[policy] group_risk` are refused.\n",
+            "## Commands\n",
+            "`request`: a row of the inbox, judged by the laws like everybody's. `now`: done before it is",
+            "acknowledged. `errand`: kept, and done beside the requests. `local`: refused with 403, only a person at",
+            "the device does it. What acts needs the nonce of this start while the device's time is untrusted.\n",
+            "| command | how | acts | to `all` |",
+            "|---|---|---|---|",
+            *(
+                f"| `{kind.name}` | `{kind.way}` | {'yes' if kind.acts else 'no'} | {'yes' if kind.to_all else 'no'} |"
+                for kind in KINDS.values()
+            ),
+            "",
             "## Who may\n",
             "| role | commands |",
             "|---|---|",
@@ -87,10 +107,18 @@ def page(stamp: str) -> str:
             "",
             "The site's laws judge every act besides. `ack` is the right to have records deleted by acknowledging.\n",
             "## Refusals\n",
-            "Each is recorded as `refused_message` and, where the command says where to, answered.\n",
+            "Each is recorded as `refused_message` and, where the command says where to, answered.",
+            f"Beyond {MOST_PER_MINUTE} in a minute of what a controller signed, and {MOST_PER_MINUTE} of what nobody",
+            f"did, they are numbers by code in one record, `{UNRECORDED}`.\n",
             "| status | code |",
             "|---:|---|",
             *(f"| {code.status} | `{code.word}` |" for code in Codes),
+            "",
+            "A request that the laws or the device refuse is answered with 422, or:\n",
+            "| status | code |",
+            "|---:|---|",
+            "| 403 | `workflow:NAME` |",
+            *(f"| {status} | `{code}` |" for code, (_, status) in REFUSED.items()),
             "",
             "## Life of a command\n",
             f"{', '.join(f'`{word}`' for word in typing.get_args(envelope.LifeCycle))}; nothing comes after",

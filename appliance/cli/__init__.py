@@ -44,7 +44,8 @@ VERBS: Final = {
     "bundle": "appliance.cli.bundles:bundle",
     "trust": "appliance.cli.trusting:trust",
     # The fleet
-    "fleet": "appliance.fleet.commands:fleet",
+    "fleet": "appliance.cli.fleet_verbs:fleet",
+    "sync": "appliance.cli.sync:sync",
     # Keep in order
     "doctor": "appliance.cli.checking:doctor",
     "bench": "appliance.cli.checking:bench",

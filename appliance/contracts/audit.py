@@ -23,6 +23,7 @@ RecordKind = Literal[
     "indeterminate",  # decided before a crash; whether it happened is not known
     "resolved",  # a person said what became of an indeterminate one
     "refused_message",  # something from outside that was not even a request
+    "command",  # what a controller had done that is no request: a configuration, laws, an export, a diagnosis
     "illegal_trigger",  # something wanted an arrow that the lifecycle has not
     "emergency",  # the stop was latched, or let go
     "run",  # a step of a declared workflow

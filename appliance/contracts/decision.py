@@ -67,6 +67,9 @@ class Asker(Facts):
     correlation: str | None = None
     """The controller's correlation data, hexadecimal."""
 
+    to_all: bool = False
+    """Said to every device of the site at once."""
+
     expires_at: datetime | None = None
 
 

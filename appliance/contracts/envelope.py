@@ -8,6 +8,7 @@ here.
 from __future__ import annotations
 
 import json
+import math
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
@@ -25,6 +26,9 @@ MAX_MESSAGE_BYTES: Final = 256 * 1024
 """What either side accepts; batches are cut to stay below it."""
 
 MAX_COMMAND_BYTES: Final = 64 * 1024
+MAX_LAWS_BYTES: Final = 248 * 1024
+"""Of the command that brings a set of laws: its texts are in it."""
+
 MAX_COUNTER: Final = 2**53 - 1
 """The largest integer that canonical JSON carries exactly."""
 
@@ -35,6 +39,10 @@ MAX_LIFETIME_S: Final = 7 * 86_400
 
 FILE_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$"
 """A file's name and nothing else: no folder, nothing hidden."""
+SPREAD_S: Final = 5.0
+MAX_SPREAD_S: Final = 300.0
+MAX_REVOKED_N: Final = 256
+MAX_LAW_FILES_N: Final = 32
 
 KeyId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 Correlation = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
@@ -93,7 +101,10 @@ class TrustBody(Record):
 
 
 class UpdateBody(Record):
-    """Install, activate or roll back a bundle, with the checks that the device makes; nothing is fetched."""
+    """Install, activate or roll back a bundle, with the checks that the device makes; nothing is fetched.
+
+    An installation names a delivery, an activation a bundle; a return may name the bundle that is to go.
+    """
 
     kind: Literal["update"] = "update"
     action: Literal["install", "activate", "rollback"]
@@ -101,17 +112,99 @@ class UpdateBody(Record):
     """For `install`: a file's name in `HOME/bundles/incoming`, where somebody has put it."""
 
     bundle: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
-    """For `activate`: slot, name, `name/version`, or the first eight or more digits of its hash."""
+    """For `activate`: slot, name, `name/version`, or the first eight or more digits of its hash.
+
+    For `rollback`: nothing is done where another one decides.
+    """
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        wanted = {"install": (True, False), "activate": (False, True), "rollback": (False, False)}[self.action]
-        if (self.delivery is not None, self.bundle is not None) != wanted:
-            raise ValueError("install names a delivery, activate a bundle, rollback neither")
+        named = (self.delivery is not None, self.bundle is not None)
+        if (
+            named
+            not in {
+                "install": [(True, False)],
+                "activate": [(False, True)],
+                "rollback": [(False, False), (False, True)],
+            }[self.action]
+        ):
+            raise ValueError("install names a delivery, activate a bundle, rollback at most a bundle")
         return self
 
 
-CommandBody = Annotated[AskBody | CallBody | PingBody | StopBody | TrustBody | UpdateBody, Field(discriminator="kind")]
+class EventBody(Record):
+    """Something is said to a workflow; the law itself says whether a controller may say it."""
+
+    kind: Literal["event"] = "event"
+    event: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    workflow: Annotated[str, StringConstraints(max_length=64)] = ""
+    """Which; the only one that knows the event, when empty."""
+
+
+class SetConfigBody(Record):
+    """A configuration, as `desired` holds it, for a controller that wants an answer to it."""
+
+    kind: Literal["set-config"] = "set-config"
+    version: Counter
+    config: JsonObject = Field(default_factory=dict)
+    revoked: Annotated[tuple[KeyId, ...], Field(max_length=MAX_REVOKED_N)] = ()
+    restart: bool = False
+
+
+class LawsBody(Record):
+    """A set of laws that the device's owner signed: its files, and the owner's note over them."""
+
+    kind: Literal["laws"] = "laws"
+    files: Annotated[dict[str, str], Field(max_length=MAX_LAW_FILES_N)]
+    """Text by the name of the file."""
+
+    note: Annotated[str, StringConstraints(min_length=1, max_length=64 * 1024)]
+
+
+class ExportAuditBody(Record):
+    """An incident: records into one signed archive on the device; then, part by part, that archive."""
+
+    kind: Literal["export-audit"] = "export-audit"
+    requests: Annotated[tuple[str, ...], Field(max_length=64)] = ()
+    """Everything of these requests."""
+
+    after: Seq | None = None
+    """Records above this number."""
+
+    before: Seq | None = None
+    """Records below this number."""
+
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+    note: Annotated[str, StringConstraints(max_length=500)] = ""
+    """A sentence about the occasion; it stands at the head of the report."""
+
+    fetch: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")] = ""
+    """SHA-256 of an archive that was made before: one part of it is wanted, and nothing else of this body counts."""
+
+    part: Annotated[int, Field(ge=0, le=100_000)] = 0
+
+
+class DiagnoseBody(Record):
+    """What is wrong with the device, without anybody's words, names, hosts or keys."""
+
+    kind: Literal["diagnose"] = "diagnose"
+
+
+CommandBody = Annotated[
+    AskBody
+    | CallBody
+    | EventBody
+    | PingBody
+    | StopBody
+    | TrustBody
+    | UpdateBody
+    | SetConfigBody
+    | LawsBody
+    | ExportAuditBody
+    | DiagnoseBody,
+    Field(discriminator="kind"),
+]
 
 
 def right_of(body: CommandBody) -> str:
@@ -132,7 +225,7 @@ class Command(Record):
     """Equal to the MQTT correlation data; signed, so that no broker can move an answer."""
 
     counter: Counter
-    """Never used twice by an issuer; a device keeps a window of 1,024."""
+    """Never used twice by an issuer for an audience; a device keeps a window of 1,024, and one for `all`."""
 
     issued_at: AwareDatetime
     expires_at: AwareDatetime
@@ -142,7 +235,66 @@ class Command(Record):
     nonce: Annotated[str, StringConstraints(max_length=64)] | None = None
     """The boot nonce of the device's `state`; needed to act while the device's time is untrusted."""
 
+    spread_s: Annotated[float, Field(ge=0, le=MAX_SPREAD_S)] = SPREAD_S
+    """Of a command to `all`: over how long its devices spread their answers."""
+
     body: CommandBody
+
+
+class Desired(Record):
+    """The configuration that a controller wants, retained: the only retained thing that a device obeys.
+
+    A version is obeyed once; a higher one takes its place whole.
+    """
+
+    record: Literal["desired"] = "desired"
+    form: Literal[1] = 1
+    audience: Name
+    issuer: KeyId
+    version: Counter
+    """Of the configuration; grows with every change."""
+
+    issued_at: AwareDatetime
+    config: JsonObject = Field(default_factory=dict)
+    """Sections and keys as in appliance.toml, those that may be set from afar; what is left out is as it is locally."""
+
+    revoked: Annotated[tuple[KeyId, ...], Field(max_length=MAX_REVOKED_N)] = ()
+    """Keys of controllers that the device never listens to again; the list only grows."""
+
+    restart: bool = False
+    """Begin again at once, should that be needed: outputs are driven safe by it. Else the next start counts."""
+
+
+class Reported(Record):
+    """The configuration in force, retained."""
+
+    record: Literal["reported"] = "reported"
+    form: Literal[1] = 1
+    site: Name
+    device: Name
+    version: Seq
+    """Of the newest configuration that is wholly in force; 0 for none."""
+
+    accepted: Seq
+    """Of the newest one that was accepted; above `version` while `pending` waits for a start."""
+
+    config: JsonObject
+    """Every key that may be set from afar, with the value in force."""
+
+    hash: Hash
+    """SHA-256 over the canonical JSON of `config`."""
+
+    pending: tuple[str, ...] = ()
+    """Keys that get their new value at the next start."""
+
+    conflicts: tuple[JsonObject, ...] = ()
+    """Keys that the device's own file sets, which wins: `key`, `desired`, `local`."""
+
+    refused: JsonObject = Field(default_factory=dict)
+    """The newest configuration that was refused, if any: `version`, `code`, `text`."""
+
+    revoked: tuple[KeyId, ...] = ()
+    at: AwareDatetime
 
 
 LifeCycle = Literal["received", "accepted", "rejected", "executed", "failed", "expired", "indeterminate"]
@@ -198,6 +350,9 @@ class State(Record):
     counters: dict[KeyId, Counter] = Field(default_factory=dict)
     """The highest counter seen of each issuer, for a controller restored from a backup."""
 
+    group_counters: dict[KeyId, Counter] = Field(default_factory=dict)
+    """The same of what was for `all`."""
+
     at: AwareDatetime
 
 
@@ -216,6 +371,9 @@ class Desc(Record):
 
     tools: tuple[JsonObject, ...] = ()
     """Each with name, description and JSON Schema."""
+
+    boot: Annotated[int, Field(ge=0)] = 0
+    """Counts starts, as in `state`: a description of an earlier one is stale."""
 
     at: AwareDatetime
 
@@ -278,8 +436,12 @@ class Ack(Record):
     resume: bool = False
     """Send again from the next one: something between was missed."""
 
+    of: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")] = ""
+    """The name of record `upto` (`receipts`): a device frees nothing for a history that is not its own. Empty with
+    `upto` 0, and from a controller older than this field, which is believed by its number alone."""
 
-Payload = Command | Response | State | Desc | Keys | Batch | Ack
+
+Payload = Command | Desired | Response | State | Desc | Keys | Reported | Batch | Ack
 _R = TypeVar("_R", bound=Record)
 
 
@@ -292,7 +454,13 @@ def parse_signed(data: bytes, *, limit_bytes: int = MAX_MESSAGE_BYTES) -> Signed
     if len(data) > limit_bytes:
         raise WireError(f"a message of {len(data)} bytes; at most {limit_bytes}")
     try:
-        value = json.loads(data, object_pairs_hook=_each_once, parse_constant=_no_constant)
+        value = json.loads(
+            data,
+            object_pairs_hook=_each_once,
+            parse_constant=_no_constant,
+            parse_int=_exact,
+            parse_float=_finite,
+        )
     except (ValueError, RecursionError) as error:
         raise WireError(f"not JSON as we accept it: {str(error)[:200]}") from error
     try:
@@ -301,14 +469,14 @@ def parse_signed(data: bytes, *, limit_bytes: int = MAX_MESSAGE_BYTES) -> Signed
         raise WireError(f"not a signed message: {_first(error)}") from error
 
 
-def parse_payload(signed: Signed, record: type[_R]) -> _R:
-    """Read a verified payload as *record*.
+def parse_payload(signed: Signed, record: type[_R], said: bytes | None = None) -> _R:
+    """Read a verified payload as *record*; *said* are its bytes, where the caller has them.
 
     Raises:
         WireError: a field is missing, unknown or of another type; the message names it.
     """
     try:
-        return record.model_validate_json(canonical(signed.payload))
+        return record.model_validate_json(canonical(signed.payload) if said is None else said)
     except ValidationError as error:
         raise WireError(f"not a {record.__name__.lower()}: {_first(error)}") from error
 
@@ -329,6 +497,20 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("an object has the same key twice")
     return found
+
+
+def _exact(text: str) -> int:
+    number = int(text[:20])
+    if abs(number) > MAX_COUNTER:
+        raise ValueError(f"{text[:40]} is beyond 2**53, where JSON has no exact numbers")
+    return number
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:40]} is larger than any number")
+    return number
 
 
 def _no_constant(text: str) -> Any:

@@ -74,6 +74,21 @@ class Home(NamedTuple):
         return self.keys / "signed.jsonl"
 
     @property
+    def floors(self) -> Path:
+        """What only grows and must outlive the database: counters of controllers, versions."""
+        return self.keys / "floors.jsonl"
+
+    @property
+    def desired(self) -> Path:
+        """The configuration that the fleet wants here."""
+        return self.root / "desired.json"
+
+    @property
+    def exports(self) -> Path:
+        """Archives that a controller had made here."""
+        return self.root / "exports"
+
+    @property
     def latch(self) -> Path:
         """Present while the emergency stop is latched; survives the database."""
         return self.root / "emergency.json"

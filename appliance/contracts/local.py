@@ -242,6 +242,22 @@ class RollBackBundle(Known):
     op: Literal["roll_back_bundle"] = "roll_back_bundle"
 
 
+class SyncImport(Known):
+    """Take what a controller put on a stick for this device."""
+
+    op: Literal["sync_import"] = "sync_import"
+    path: str
+    """Absolute, on the device."""
+
+
+class SyncExport(Known):
+    """Put on a stick what no controller has yet, sealed to the controller."""
+
+    op: Literal["sync_export"] = "sync_export"
+    path: str
+    """Absolute, on the device."""
+
+
 BundleChange = InstallBundle | ActivateBundle | RollBackBundle | TrustDocument
 
 
@@ -282,6 +298,8 @@ LocalRequest = Annotated[
     | ActivateBundle
     | RollBackBundle
     | TrustDocument
+    | SyncImport
+    | SyncExport
     | Quit,
     Field(discriminator="op"),
 ]

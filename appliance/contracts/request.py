@@ -43,6 +43,9 @@ class Origin(Record):
     reply_to: str | None = None
     """The controller's response topic."""
 
+    to_all: bool = False
+    """Said to every device of the site at once."""
+
     expires_at: datetime | None = None
 
 

@@ -114,20 +114,26 @@ def is_name(text: str) -> bool:
 
 
 def device_filters(site: str, device: str) -> tuple[str, ...]:
-    """Return what a device subscribes to: its commands, the group's, and its acknowledgements."""
+    """Return what a device subscribes to: its commands, the group's, its acknowledgements, its configuration."""
     return (
         f"{ROOT}/{site}/{device}/{Channel.CMD}/+",
         f"{ROOT}/{site}/{EVERY_DEVICE}/{Channel.CMD}/+",
         f"{ROOT}/{site}/{device}/{Channel.ACK}",
+        f"{ROOT}/{site}/{device}/{Channel.DESIRED}",
     )
 
 
-def controller_filters(site: str, controller: str) -> tuple[str, ...]:
-    """Return what a controller subscribes to: what its site's devices say, and answers to itself."""
+def controller_filters(site: str, controller: str, *, shared: bool = False) -> tuple[str, ...]:
+    """Return what a controller subscribes to: what its site's devices say, and answers to itself.
+
+    Shared, each batch goes to one of the collectors that say so. What is retained goes to all of them: a broker keeps
+    retained messages from shared subscriptions.
+    """
     # The keys come first: what follows may be signed with one that is only known from there.
-    upward = (Channel.KEYS, Channel.STATE, Channel.DESC, Channel.CHECKPOINT, Channel.AUDIT)
+    upward = (Channel.KEYS, Channel.STATE, Channel.DESC, Channel.REPORTED, Channel.CHECKPOINT, Channel.AUDIT)
+    among = f"$share/{controller}/" if shared else ""
     return (
-        *(f"{ROOT}/{site}/+/{channel}" for channel in upward),
-        f"{ROOT}/{site}/+/{Channel.EVT}/+",
-        f"{ROOT}/{site}/+/{Channel.RSP}/{controller}",
+        *(f"{'' if channel in RETAINED else among}{ROOT}/{site}/+/{channel}" for channel in upward),
+        f"{among}{ROOT}/{site}/+/{Channel.EVT}/+",
+        f"{among}{ROOT}/{site}/+/{Channel.RSP}/{controller}",
     )

@@ -1,55 +1,40 @@
 """What devices publish to the controller's database, and the acknowledgements back.
 
-Order: the rows are committed, then the acknowledgement is signed and sent; the broker gets its own after the commit
-as well.
+Order: everything that has arrived is committed at once, then the broker gets its acknowledgements, and the devices
+theirs, signed. Several collectors may share the work: each is told a part of the batches, the database is all that they
+have in common.
+
+Covers: a database that is away, full or restarted (nothing is acknowledged, the broker keeps what it has, it is tried
+again ever more slowly), a collector that dies anywhere, a role that may not acknowledge. What a message comes to, and
+what is wrong with it, is `taking`. Does not cover: a broker that loses what it has; the devices send again.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-import sqlite3
-import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from pathlib import Path
 from random import Random
-from typing import Final, NamedTuple, assert_never
+from threading import Event
+from typing import Final
 
-from appliance.contracts.envelope import Ack, Batch, Desc, Response, State, parse_signed
+from appliance.contracts.envelope import Ack
 from appliance.contracts.topics import Channel, Topic, controller_filters
-from appliance.errors import AlreadyRunning, LinkError, MalformedTopic, StorageError, TrustError, WireError
-from appliance.fleet import ingest, ledgers, rekeying
+from appliance.errors import StorageError
+from appliance.fleet import acknowledging, attendance, retention
+from appliance.fleet.early import AGAIN_S
 from appliance.fleet.home import FleetHome
+from appliance.fleet.taking import Seen, Taking
+from appliance.transport.backoff import Backoff
 from appliance.transport.mqtt import Incoming, Link, Message, Opened
-from appliance.trust.keys import PublicKey
-from appliance.trust.signature import opened, sealed
+from appliance.trust.signature import sealed
 
-_UNKNOWN: Final = "unknown_device"
-_PAYLOADS: Final[dict[Channel, type[State | Desc | Batch | Response]]] = {
-    Channel.STATE: State,
-    Channel.DESC: Desc,
-    Channel.AUDIT: Batch,
-    Channel.EVT: Batch,
-    Channel.RSP: Response,
-}
+GROUP_N: Final = 200
+"""Messages for one commit; a broker hands over fewer at once, unless it is told to."""
 
-
-class Shown(NamedTuple):
-    """A checkpoint, or a change of key, that holds."""
-
-    what: str
-
-
-Said = State | Desc | Batch | Response | Shown
-
-
-class Seen(NamedTuple):
-    """Something arrived and was committed."""
-
-    device: str
-    said: Said
-    new: bool
+_ATTEND_S: Final = 30.0
+_PRUNE_S: Final = 600.0
+_PRUNE_ON_S: Final = 0.5
 
 
 class Collector:
@@ -61,23 +46,42 @@ class Collector:
         *,
         now: Callable[[], datetime],
         chance: Random,
+        share: str | None = None,
         on_seen: Callable[[Seen], None] = lambda _seen: None,
         on_link: Callable[[str], None] = lambda _said: None,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        """Prepare; *share* is this collector's name among those that share the work, None for one that is alone."""
         self._home = home
         self._now = now
         self._on_seen = on_seen
         self._on_link = on_link
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._name = share or "alone"
+        self._began_at = now()
+        self._records_n = 0
+        self._is_new = False
+        self._arrived: list[Incoming] = []
+        self._taking = Taking(home, now=now, monotonic=monotonic, shared=share is not None)
         self._acks: dict[tuple[str, str, str], Ack] = {}
-        self._keys: dict[str, PublicKey] = {}
+        self._rest = Backoff(0.5, 30.0, 0.0, chance)
+        self._rest_until_s: float | None = None
+        self._attend_s = self._prune_s = monotonic()
+        client = f"{home.settings.name}-{home.key.key_id}"
         self._link = Link(
-            home.broker,
-            f"{home.settings.name}-{home.key.key_id}",
-            filters=controller_filters(home.settings.site, home.key.key_id),
-            on_message=self._delivered,
+            # At once: there are few collectors, and a person may be waiting to hear that there is no broker.
+            home.broker.model_copy(
+                update={"receive_max": max(home.broker.receive_max, GROUP_N), "first_connect_s": 0.0}
+            ),
+            f"{client}-{share}" if share else client,
+            filters=controller_filters(home.settings.site, home.key.key_id, shared=share is not None),
+            on_message=self._arrived.append,
             on_opened=self._opened,
             on_lost=on_link,
             chance=chance,
+            holding=True,
         )
 
     @property
@@ -87,15 +91,38 @@ class Collector:
 
     def step(self, wait_s: float) -> None:
         """Take what has arrived, and send the acknowledgements that are due."""
-        self._link.step(0.0 if self._acks and self._link.room else wait_s)
-        while self._acks and self._link.room:
-            place, ack = next(iter(self._acks.items()))
-            topic = str(Topic.make(self._home.settings.site, ack.audience, Channel.ACK))
-            if not self._link.publish(Message(topic, sealed(self._home.key, ack)), lambda _taken: None):
-                return
-            del self._acks[place]
+        if not self._is_rested(wait_s):
+            return
+        if self._acks and self._link.room:
+            wait_s = 0.0
+        self._link.step(min(wait_s, AGAIN_S) if self._taking.is_waiting else wait_s)
+        taken_n = 0
+        while taken_n < len(self._arrived) < GROUP_N:
+            taken_n = len(self._arrived)
+            self._link.step(0.0)
+        try:
+            if self._is_new:
+                self._greet()
+            self._commit()
+            self._housekeeping()
+        except StorageError as error:
+            self._begin_rest(error)
+            return
+        self._send_acks()
 
-    def run(self, stopping: threading.Event) -> None:
+    def take(self, messages: Iterable[Incoming]) -> list[Ack]:
+        """Keep *messages* that came by another way than the broker; return what is acknowledged by that.
+
+        Raises:
+            StorageError: they cannot be kept.
+        """
+        self._arrived += messages
+        self._commit()
+        acks = list(self._acks.values())
+        self._acks.clear()
+        return acks
+
+    def run(self, stopping: Event) -> None:
         """Collect until *stopping* is set."""
         while not stopping.is_set():
             self.step(0.5)
@@ -109,155 +136,73 @@ class Collector:
             self.step(0.05)
         self._link.close()
 
+    def _is_rested(self, wait_s: float) -> bool:
+        """Wait for a database that is away; meanwhile the broker keeps what comes."""
+        if self._rest_until_s is None:
+            return True
+        left_s = self._rest_until_s - self._monotonic()
+        if left_s > 0:
+            self._sleep(min(left_s, wait_s))
+            return False
+        try:
+            self._home.db.row("select 1 as one")
+        except StorageError as error:
+            self._begin_rest(error)
+            return False
+        self._rest_until_s = None
+        return True
+
+    def _begin_rest(self, error: StorageError) -> None:
+        """Drop the connection, so that the broker delivers again what was not kept, and wait."""
+        now_s = self._monotonic()
+        self._rest_until_s = now_s + self._rest.pause(now_s)
+        self._on_link(f"nothing more is taken: {error}")
+        if self._link.connected:
+            self._link.refuse_session("what came could not be kept")
+            self._link.step(0.0)
+        self._arrived.clear()
+        self._taking.forget()
+
     def _opened(self, session: Opened) -> None:
         self._on_link("connected" if session.session_present else "connected, in a new session")
-        # Say how far we are: what a device sent while we were away may be lost, and it need not wait for its time-out.
-        for row in self._home.db.query(
-            "select s.* from streams s join devices d on d.device = s.device and d.epoch = s.epoch"
-        ):
-            self._owe(row["device"], row["epoch"], row["stream"], int(row["upto"]), resume=False)
+        self._is_new = True
 
-    def _delivered(self, message: Incoming) -> None:
-        try:
-            self._take_or_note(message)
-        except (sqlite3.DatabaseError, StorageError) as error:
-            raise LinkError(f"a message could not be kept: {error}") from error
+    def _greet(self) -> None:
+        """Say how far we are: what a device sent while we were away may be lost, and it need not wait for that."""
+        self._owe(acknowledging.standing(self._home))
+        self._is_new = False
 
-    def _take_or_note(self, message: Incoming) -> None:
-        try:
-            self._take(message)
-        except (ValueError, LookupError, TypeError) as error:
-            # Left unacknowledged it would come again for ever; what it was is kept with the faults.
-            ingest.store_fault(
-                self._home, message.topic, "not_understood", f"{type(error).__name__}: {error}", self._now()
-            )
+    def _commit(self) -> None:
+        """Keep everything that has arrived, and tell the broker."""
+        # Emptied in place: the link goes on filling this very list.
+        messages = self._arrived[:]
+        taken = self._taking.take(messages)
+        self._records_n += taken.records_n
+        self._owe(taken.acks)
+        if messages:
+            self._arrived.clear()
+            self._link.acknowledge()
+            self._rest.settled()
+        for seen in taken.seen:
+            self._on_seen(seen)
 
-    def _take(self, message: Incoming) -> None:
-        now = self._now()
-        try:
-            topic = Topic.parse(message.topic)
-        except MalformedTopic as error:
-            ingest.store_fault(self._home, "", "malformed_topic", str(error), now)
-            return
-        key = self._key(topic.device)
-        if key is None:
-            ingest.store_fault(self._home, topic.device, _UNKNOWN, "it is not enrolled with this controller", now)
-            return
-        try:
-            self._take_from(topic, key, message.payload, now)
-        except TrustError as error:
-            ingest.store_fault(self._home, topic.device, _what(topic, key, message.payload), str(error), now)
-        except WireError as error:
-            ingest.store_fault(self._home, topic.device, "malformed", str(error), now)
+    def _owe(self, acks: Iterable[Ack]) -> None:
+        self._acks |= {(ack.audience, ack.epoch, ack.stream): ack for ack in acks}
 
-    def _take_from(self, topic: Topic, key: PublicKey, payload: bytes, now: datetime) -> None:
-        match topic.channel:
-            case Channel.KEYS:
-                self._take_keys(topic.device, key, payload, now)
-            case Channel.CHECKPOINT:
-                self._take_checkpoint(topic.device, ledgers.read_checkpoint(payload, key), payload, now)
-            case channel if channel in _PAYLOADS:
-                said = opened(payload, _PAYLOADS[channel], {key.key_id: key})
-                if said.device != topic.device:
-                    text = f"speaks as {said.device!r}"
-                    ingest.store_fault(self._home, topic.device, "wrong_device", text, now)
-                    return
-                self._keep(said, now)
-            case _:
+    def _send_acks(self) -> None:
+        while self._acks and self._link.room:
+            place, ack = next(iter(self._acks.items()))
+            topic = str(Topic.make(self._home.settings.site, ack.audience, Channel.ACK))
+            if not self._link.publish(Message(topic, sealed(self._home.key, ack)), lambda _taken: None):
                 return
+            del self._acks[place]
 
-    def _take_keys(self, device: str, known: PublicKey, payload: bytes, now: datetime) -> None:
-        present = rekeying.take(self._home, device, known, payload, now)
-        if present.raw == known.raw:
-            return
-        self._keys = self._home.device_keys()
-        self._on_seen(Seen(device, Shown(f"key {known.key_id} was replaced by {present.key_id}"), new=True))
-        # Whatever came before this with the new key was refused: have it again at once.
-        for row in self._home.db.query("select * from streams where device = ?", [device]):
-            self._owe(device, row["epoch"], row["stream"], int(row["upto"]), resume=True)
-
-    def _take_checkpoint(self, device: str, said: ledgers.Root, payload: bytes, now: datetime) -> None:
-        with self._home.writing():
-            new = ledgers.take_checkpoint(self._home, device, said, payload.decode(), now)
-            upto = ingest.reached(self._home, device, said.epoch, "audit")
-            faults = ledgers.settle(self._home, device, said.epoch, upto) if new else []
-        for fault in faults:
-            ingest.store_fault(self._home, device, fault.what, fault.text, now)
-        text = f"checkpoint of {said.size} records, root {said.root.hex()[:16]}"
-        self._on_seen(Seen(device, Shown(f"{text}{', FORKED' if faults else ''}"), new))
-
-    def _keep(self, said: State | Desc | Batch | Response, now: datetime) -> None:
-        new = True
-        match said:
-            case State():
-                new = ingest.store_state(self._home, said, now)
-            case Desc():
-                ingest.store_desc(self._home, said)
-            case Response():
-                new = ingest.store_answer(self._home, said, now)
-            case Batch():
-                stored = ingest.store_batch(self._home, said, now)
-                for fault in stored.faults:
-                    ingest.store_fault(self._home, said.device, fault.what, fault.text, now)
-                new = stored.new_n > 0
-                self._owe(said.device, said.epoch, said.stream, stored.upto, resume=stored.resume)
-            case _ as never:
-                assert_never(never)
-        self._on_seen(Seen(said.device, said, new))
-
-    def _owe(self, device: str, epoch: str, stream: str, upto: int, *, resume: bool) -> None:
-        self._acks[device, epoch, stream] = Ack.model_validate(
-            {
-                "audience": device,
-                "issuer": self._home.key.key_id,
-                "stream": stream,
-                "epoch": epoch,
-                "upto": upto,
-                "resume": resume,
-            }
-        )
-
-    def _key(self, device: str) -> PublicKey | None:
-        if device not in self._keys:
-            self._keys = self._home.device_keys()
-        return self._keys.get(device)
-
-
-def _what(topic: Topic, key: PublicKey, payload: bytes) -> str:
-    """Name a message that cannot be believed: one by another key may be of a device whose statement is to come."""
-    if topic.channel is Channel.KEYS:
-        return "key_refused"
-    if topic.channel is Channel.CHECKPOINT:
-        return "checkpoint_refused"
-    try:
-        return "bad_signature" if parse_signed(payload).key == key.key_id else "unknown_key"
-    except WireError:
-        return "bad_signature"
-
-
-class CollectorLock:
-    """At most one collector for a home: two would take each other's session, for ever."""
-
-    def __init__(self, home: Path) -> None:
-        self._path = home / "collector.lock"
-        self._handle: int | None = None
-
-    def take(self) -> None:
-        """Take the lock.
-
-        Raises:
-            AlreadyRunning: another process has it.
-        """
-        handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(handle)
-            raise AlreadyRunning(f"a collector already runs on {self._path.parent}") from None
-        self._handle = handle
-
-    def release(self) -> None:
-        """Let it go."""
-        if self._handle is not None:
-            os.close(self._handle)
-            self._handle = None
+    def _housekeeping(self) -> None:
+        now_s = self._monotonic()
+        if now_s >= self._attend_s:
+            self._attend_s = now_s + _ATTEND_S
+            self._taking.look_again()
+            attendance.attend(self._home, self._name, self._began_at, self._records_n, self._now())
+        if now_s >= self._prune_s:
+            more = retention.prune(self._home, self._now())
+            self._prune_s = now_s + (_PRUNE_ON_S if more else _PRUNE_S)

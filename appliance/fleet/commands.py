@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import signal
 import threading
@@ -11,45 +10,27 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final, TextIO, TypeVar
+from typing import Any, TypeVar
 
 import click
-from pydantic import ValidationError
 
 from appliance.contracts.enrolment import Role
-from appliance.contracts.envelope import MAX_COMMAND_BYTES, AskBody, CallBody, PingBody, StopBody, TrustBody, UpdateBody
 from appliance.contracts.home import Home
+from appliance.contracts.record import JsonObject
+from appliance.contracts.topics import is_name
 from appliance.errors import AlreadyRunning, UsageError
-from appliance.fleet import enrolling, views
-from appliance.fleet.collector import Collector, CollectorLock, Seen
-from appliance.fleet.devices import devices as list_devices
-from appliance.fleet.dispatcher import Body, Dispatcher
-from appliance.fleet.home import FleetHome, make, open_home
+from appliance.fleet import acting_commands, enrolling, faults, histories, keeping, options, selecting, views, wishing
+from appliance.fleet.acting import Acting
+from appliance.fleet.attendance import CollectorLock
+from appliance.fleet.certifying import VERBS as CERTIFYING
+from appliance.fleet.collector import Collector
+from appliance.fleet.home import FleetHome, PostgresqlSettings, make, open_home
 from appliance.fleet.standing import standing
-from appliance.trust import enrolment
-
-EXIT_CODES: Final = {"executed": 0, "rejected": 11, "expired": 11, "failed": 12, "indeterminate": 13}
-"""As `say` ends on the device itself."""
-
-EXIT_WAITING: Final = 10
-"""The command left, and no final answer came in time."""
+from appliance.fleet.sync_commands import sync
+from appliance.fleet.taking import Seen
+from appliance.terminal import tell, tell_json
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-
-def _fleet_home(function: _F) -> _F:
-    return click.option(
-        "--fleet-home",
-        type=click.Path(file_okay=False, path_type=Path),
-        envvar="APPLIANCE_FLEET_HOME",
-        default=Path(".fleet"),
-        show_default=True,
-        help="The controller's folder.",
-    )(function)
-
-
-def _as_json(function: _F) -> _F:
-    return click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs.")(function)
 
 
 def _device_home(function: _F) -> _F:
@@ -60,25 +41,62 @@ def _device_home(function: _F) -> _F:
     )(function)
 
 
+_share = click.option(
+    "--share",
+    metavar="NAME",
+    help="Work side by side with other collectors, under a name of its own; all of them need one.",
+)
+
+
+_HERE = click.Path(exists=True, dir_okay=False, resolve_path=True)
+_ca = click.option("--ca", type=_HERE, help="Whom it believes to be the broker; turns TLS on.")
+
+
 @click.group()
 def fleet() -> None:
     """Enrol devices, send them commands, and collect what they report."""
 
 
 @fleet.command()
-@_fleet_home
+@options.fleet_home
 @click.option("--site", required=True, help="Which site this controller serves.")
 @click.option("--name", default="controller", show_default=True, help="What its devices call it.")
-@click.option("--broker", help="HOST:PORT of the site's MQTT broker.")
-@_as_json
-def init(fleet_home: Path, site: str, name: str, broker: str | None, *, as_json: bool) -> None:
-    """Make a controller: a folder with a key and a database."""
-    with _opened(make(fleet_home, site=site, name=name)) as home:
+@click.option("--broker", help="HOST:PORT where controllers come in at the site's broker.")
+@_ca
+@click.option("--certificate", type=_HERE, help="This controller's certificate; with --key.")
+@click.option("--key", "key_file", type=_HERE, help="The certificate's key.")
+@click.option("--postgresql", is_flag=True, help="Keep the rows in PostgreSQL: PG* variables or --conninfo-file.")
+@click.option(
+    "--conninfo-file",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True),
+    help="Where PostgreSQL is: one line in a file that only its owner may read.",
+)
+@options.as_json
+def init(
+    fleet_home: Path,
+    site: str,
+    name: str,
+    broker: str | None,
+    ca: str | None,
+    certificate: str | None,
+    key_file: str | None,
+    conninfo_file: str | None,
+    *,
+    postgresql: bool,
+    as_json: bool,
+) -> None:
+    """Make a controller: a folder with a key and a database. Said again, it changes the broker alone."""
+    if (ca or certificate or key_file) and not broker:
+        raise UsageError("--ca, --certificate and --key go with --broker HOST:PORT")
+    if (certificate is None) != (key_file is None) or (certificate and not ca):
+        raise UsageError("--ca, --certificate and --key go together")
+    rows = PostgresqlSettings(conninfo_file=conninfo_file) if postgresql or conninfo_file else None
+    with _opened(make(fleet_home, site=site, name=name, postgresql=rows)) as home:
         if broker:
-            home.use_broker(enrolling.broker_at(broker))
-        facts = {"site": home.settings.site, "name": home.settings.name, "key": home.key.key_id}
+            home.use_broker(enrolling.broker_at(broker, ca_file=ca, certificate_file=certificate, key_file=key_file))
+        facts: JsonObject = {"site": home.settings.site, "name": home.settings.name, "key": home.key.key_id}
         text = f"Controller {facts['name']} of the site {facts['site']}: key {facts['key']}, folder {fleet_home}"
-        click.echo(json.dumps(facts) if as_json else text)
+        _tell(facts, text, as_json=as_json)
 
 
 @fleet.command()
@@ -89,39 +107,53 @@ def init(fleet_home: Path, site: str, name: str, broker: str | None, *, as_json:
 @click.pass_obj
 def request(of: Home | None, device_home: Path | None, site: str, device: str | None, out: Path) -> None:
     """On the device: write the request that a controller needs (no secret in it)."""
-    identity = enrolling.request(_root(of, device_home), site=site, device=device, out=out)
-    click.echo(f"{out}: {identity.device} asks to join {identity.site}. Carry it to the controller: `fleet enrol`.")
+    identity = enrolling.request(_root(of, device_home), site=site, device=device, out=out, asks_certificate=True)
+    tell(f"{out}: {identity.device} asks to join {identity.site}. Carry it to the controller: `fleet enrol`.")
 
 
 @fleet.command()
-@_fleet_home
+@options.fleet_home
 @_device_home
 @click.option("--request", "request_file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("grant.json"), show_default=True)
 @click.option("--device", help="A name for the device; made from its key when left out.")
-@click.option("--broker", help="HOST:PORT of the site's MQTT broker; remembered.")
+@click.option("--broker", help="HOST:PORT where this device comes in; as the controller does when left out.")
 @click.option(
-    "--ca", type=click.Path(dir_okay=False), help="The site's CA file, as the device will find it; turns TLS on."
+    "--authority",
+    type=click.Path(exists=True, path_type=Path),
+    help="Puts a certificate into the grant: issued by this folder (`fleet authority`), or --issued by this file.",
 )
-@click.option("--certificate", type=click.Path(dir_okay=False), help="The device's certificate, as it will find it.")
 @click.option(
-    "--key", "key_file", type=click.Path(dir_okay=False), help="The certificate's key, as the device finds it."
+    "--issued",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What another authority has issued to the request's .csr; with --authority FILE.",
+)
+@click.option(
+    "--new-key", "is_new_key", is_flag=True, help="The device has another key than the authority knows; it is meant."
+)
+@click.option("--ca", type=click.Path(dir_okay=False), help="Files that are there already: whom the device believes;")
+@click.option("--certificate", type=click.Path(dir_okay=False), help="its certificate;")
+@click.option(
+    "--key", "key_file", type=click.Path(dir_okay=False), help="its key. Paths on the device, or within its home."
 )
 @click.option("--role", type=click.Choice([r.value for r in Role]), default=Role.OPERATOR.value, show_default=True)
 @click.option("--replace", is_flag=True, help="The device belongs to another controller; take it over.")
-@_as_json
+@options.as_json
 def enrol(
     fleet_home: Path,
     device_home: Path | None,
     request_file: Path | None,
     out: Path,
     device: str | None,
+    *,
     broker: str | None,
+    authority: Path | None,
+    issued: Path | None,
+    is_new_key: bool,
     ca: str | None,
     certificate: str | None,
     key_file: str | None,
     role: str,
-    *,
     replace: bool,
     as_json: bool,
 ) -> None:
@@ -129,18 +161,26 @@ def enrol(
     with _opened(open_home(fleet_home)) as home:
         if (request_file is None) == (device_home is None):
             raise UsageError("say either --request FILE (from `fleet request` on the device) or --device-home DIR")
-        if broker:
-            home.use_broker(enrolling.broker_at(broker, ca_file=ca, certificate_file=certificate, key_file=key_file))
+        door = enrolling.door(
+            home,
+            broker=broker,
+            authority=authority,
+            issued=issued,
+            is_new_key=is_new_key,
+            ca_file=ca,
+            certificate_file=certificate,
+            key_file=key_file,
+        )
         if request_file is not None:
-            written = enrolling.grant(home, request_file, out, role=Role(role), now=_now())
+            written = enrolling.grant(home, request_file, out, role=Role(role), now=_now(), door=door)
             text = f"{written.device} is enrolled as {role}. Carry {out} to it: `appliance fleet join {out}`."
         else:
             assert device_home is not None
             written = enrolling.enrol_here(
-                home, device_home, device=device, role=Role(role), replace=replace, now=_now()
+                home, device_home, device=device, role=Role(role), replace=replace, now=_now(), door=door
             )
             text = f"{written.device} is enrolled as {role}; its daemon connects at its next start."
-        click.echo(json.dumps({"device": written.device, "site": written.site, "role": role}) if as_json else text)
+        _tell({"device": written.device, "site": written.site, "role": role}, text, as_json=as_json)
 
 
 @fleet.command()
@@ -150,134 +190,132 @@ def enrol(
 @click.pass_obj
 def join(of: Home | None, device_home: Path | None, grant_file: Path, *, replace: bool) -> None:
     """On the device: obey the controller of this grant from the next start on."""
-    enrolled = enrolment.install(_root(of, device_home), grant_file, replace=replace)
+    enrolled = enrolling.install(_root(of, device_home), grant_file, replace=replace)
     names = ", ".join(f"{c.name} ({c.role.value})" for c in enrolled.controllers)
-    click.echo(
-        f"{enrolled.device} obeys {names} over {enrolled.broker.host}:{enrolled.broker.port}. Restart its daemon."
-    )
+    tell(f"{enrolled.device} obeys {names} over {enrolled.broker.host}:{enrolled.broker.port}. Restart its daemon.")
 
 
 @fleet.command()
-@_fleet_home
+@options.fleet_home
 @click.argument("device")
 def forget(fleet_home: Path, device: str) -> None:
     """Forget a device and its key; what it reported stays."""
     with _opened(open_home(fleet_home)) as home:
         if not enrolling.forget(home, device):
             raise UsageError(f"no device {device!r} is enrolled here")
-        click.echo(f"{device} is forgotten; on the device, remove enrolment.json to let it stand alone.")
+        tell(f"{device} is forgotten; on the device, remove enrolment.json to let it stand alone.")
 
 
 @fleet.command("devices")
-@_fleet_home
-@_as_json
-def devices_(fleet_home: Path, *, as_json: bool) -> None:
-    """List the devices: whether they are there, how far their records have come, what was wrong."""
+@options.fleet_home
+@click.argument("target", default="all")
+@options.as_json
+def devices_(fleet_home: Path, target: str, *, as_json: bool) -> None:
+    """List the devices (or those of TARGET, such as state=offline): are they there, how far have their records come."""
     with _opened(open_home(fleet_home)) as home:
-        found = list_devices(home, _now())
-        lines = [json.dumps(d.facts()) for d in found] if as_json else views.device_table(found)
-        for line in lines:
-            click.echo(line)
+        found = selecting.chosen(home, selecting.parse(target), _now())
+        if as_json:
+            for one in found:
+                tell_json(one.facts())
+            return
+        for line in views.device_table(found):
+            tell(line)
+        if target == "all":
+            for line in views.stranger_lines(faults.of_strangers(home)):
+                tell(line)
 
 
 @fleet.command()
-@_fleet_home
+@options.fleet_home
 @click.argument("device")
 @click.option("--note", is_flag=True, help="Only the newest checkpoint, as the device signed it.")
-@_as_json
-def ledger(fleet_home: Path, device: str, *, note: bool, as_json: bool) -> None:
+@click.option(
+    "--accept-new-history",
+    "accepted",
+    metavar="REASON",
+    help="Take from now on what it says of a history that was closed; what is here of it is set aside, and stays.",
+)
+@options.as_json
+def ledger(fleet_home: Path, device: str, *, note: bool, accepted: str | None, as_json: bool) -> None:
     """Show how far DEVICE's ledger is here and signed, by which keys, and whether anything contradicts itself."""
     with _opened(open_home(fleet_home)) as home:
+        if accepted is not None:
+            histories.accept(home, device, accepted, _now())
         found = standing(home, device)
     if note:
         if not found.notes:
             raise UsageError(f"{device} has published no checkpoint yet")
-        click.echo(found.notes[0], nl=False)
+        tell(found.notes[0], nl=False, lines=True)
         return
-    for line in [json.dumps(found.facts())] if as_json else views.ledger_lines(found):
-        click.echo(line)
+    if as_json:
+        tell_json(found.facts())
+        return
+    for line in views.ledger_lines(found):
+        tell(line)
 
 
 @fleet.command()
-@_fleet_home
-@click.argument("device")
+@options.fleet_home
+@click.argument("target")
 @click.argument("words", nargs=-1)
-@click.option("--call", "tool", help="Call this tool instead of sending words.")
-@click.option("--arguments", default="{}", help="The call's arguments, a JSON object.")
-@click.option("--ping", is_flag=True, help="Only ask whether it is there.")
-@click.option("--stop", "stop_now", is_flag=True, help="Emergency stop: outputs safe at once, latched.")
-@click.option(
-    "--trust",
-    type=click.File(encoding="utf-8"),
-    help="Bring a signed root of trust or revocation list (`appliance trust`).",
-)
-@click.option(
-    "--update",
-    type=click.Choice(["install", "activate", "rollback"]),
-    help="Install a delivery that lies in the device's bundles/incoming, activate a bundle, or go back; WORDS name it.",
-)
+@wishing.options
 @click.option("--wait", "wait_s", type=click.FloatRange(0.1, 3600), default=30.0, show_default=True, help="Seconds.")
 @click.option(
     "--expires", "expires_s", type=click.FloatRange(1, 604_800), default=300.0, show_default=True, help="Seconds."
 )
-@_as_json
+@options.as_json
 def send(
     fleet_home: Path,
-    device: str,
+    target: str,
     words: tuple[str, ...],
-    tool: str | None,
-    arguments: str,
     *,
-    ping: bool,
-    stop_now: bool,
-    trust: TextIO | None,
-    update: str | None,
     wait_s: float,
     expires_s: float,
     as_json: bool,
+    **wish: Any,
 ) -> None:
-    """Send words, a tool call, an update, a ping or a stop to DEVICE (or `all`), and wait for what comes of it."""
+    """Send a command to TARGET and wait for what comes of it.
+
+    TARGET is a device, `all` for the whole site with one message, or devices by what they are, such as
+    tag=workshop,state=ready: device, site, tag, bundle, software, state.
+    """
+    body = wishing.body_of(wishing.Wish(" ".join(words), **wish))
     with _opened(open_home(fleet_home)) as home:
-        body = _body(" ".join(words), tool, arguments, ping=ping, stop_now=stop_now, trust=trust, update=update)
-        dispatcher = Dispatcher(
-            home,
-            now=_now,
-            chance=random.Random(),
-            on_answer=lambda a: click.echo(a.model_dump_json() if as_json else views.answer_line(a)),
-        )
-        sent = dispatcher.send(device, body, wait_s=wait_s, expires_s=expires_s)
-    final = sent.final()
-    if final is None:
-        if not as_json:
-            click.echo(f"No final answer in {wait_s:g} s; the command stays good for {expires_s:g} s.", err=True)
-        raise SystemExit(EXIT_WAITING)
-    raise SystemExit(EXIT_CODES[final.life])
+        acting_commands.send_to(home, target, body, wait_s=wait_s, expires_s=expires_s, as_json=as_json, now=_now)
 
 
 @fleet.command()
-@_fleet_home
-@_as_json
+@options.fleet_home
+@options.as_json
+@_share
 @click.option("--for", "for_s", type=click.FloatRange(0.1), help="End after so many seconds.")
-def watch(fleet_home: Path, *, as_json: bool, for_s: float | None) -> None:
-    """Collect, acknowledge, and show what arrives (Ctrl-C ends it)."""
+def watch(fleet_home: Path, share: str | None, *, as_json: bool, for_s: float | None) -> None:
+    """Collect, acknowledge, and show what arrives (Ctrl-C ends it); beside a service, show what that one collects."""
+    if acting_commands.is_served(fleet_home) and share is None:
+        acting_commands.follow(fleet_home, for_s, as_json=as_json, now=_now)
+        return
 
     def show(seen: Seen) -> None:
-        for line in [views.seen_json(seen)] if as_json else views.seen_lines(seen):
-            click.echo(line)
+        if as_json:
+            tell_json(views.seen_facts(seen))
+            return
+        for line in views.seen_lines(seen):
+            tell(line)
 
-    _collect(fleet_home, show, for_s, quiet=as_json)
+    _collect(fleet_home, show, for_s, share, quiet=as_json)
 
 
 @fleet.command()
-@_fleet_home
+@options.fleet_home
+@_share
 @click.option("--for", "for_s", type=click.FloatRange(0.1), help="End after so many seconds.")
-def collect(fleet_home: Path, for_s: float | None) -> None:
+def collect(fleet_home: Path, share: str | None, for_s: float | None) -> None:
     """Collect and acknowledge, silently: for a service."""
-    _collect(fleet_home, lambda _seen: None, for_s, quiet=False)
+    _collect(fleet_home, lambda _seen: None, for_s, share, quiet=False)
 
 
 @fleet.command()
-@_fleet_home
+@options.fleet_home
 @click.option("--device", help="Only this device.")
 @click.option("--stream", type=click.Choice(["audit", "evt"]), help="Only this stream.")
 @click.option("--after", type=click.IntRange(min=0), default=0, help="Only numbers above this.")
@@ -285,12 +323,16 @@ def export(fleet_home: Path, device: str | None, stream: str | None, after: int)
     """Write what was collected as JSON lines."""
     with _opened(open_home(fleet_home)) as home:
         for record in views.records(home, device=device, stream=stream, after=after):
-            click.echo(json.dumps(record))
+            tell_json(record)
 
 
-def _collect(fleet_home: Path, show: Callable[[Seen], None], for_s: float | None, *, quiet: bool) -> None:
+def _collect(
+    fleet_home: Path, show: Callable[[Seen], None], for_s: float | None, share: str | None, *, quiet: bool
+) -> None:
+    if share is not None and not is_name(share):
+        raise UsageError(f"--share {share!r}: use a-z, 0-9 and inner hyphens")
     with _opened(open_home(fleet_home)) as home:
-        lock = CollectorLock(home.path)
+        lock = CollectorLock(home.path, share)
         try:
             lock.take()
         except AlreadyRunning as error:
@@ -310,10 +352,12 @@ def _collect(fleet_home: Path, show: Callable[[Seen], None], for_s: float | None
                 home,
                 now=_now,
                 chance=random.Random(),
+                share=share,
                 on_seen=show,
-                on_link=lambda said: None if quiet else click.echo(f"broker: {said}", err=True),
+                on_link=lambda said: None if quiet else tell(f"broker: {said}", err=True),
             )
-            collector.run(stopping)
+            acting = Acting(home, now=_now, chance=random.Random(), on_said=lambda said: tell(said, err=True))
+            acting.serve(collector, stopping)
         finally:
             if timer is not None:
                 timer.cancel()
@@ -322,56 +366,11 @@ def _collect(fleet_home: Path, show: Callable[[Seen], None], for_s: float | None
             lock.release()
 
 
-def _body(
-    text: str,
-    tool: str | None,
-    arguments: str,
-    *,
-    ping: bool,
-    stop_now: bool,
-    trust: TextIO | None,
-    update: str | None,
-) -> Body:
-    is_words = bool(text) and not stop_now and update is None
-    if sum((is_words, tool is not None, ping, stop_now, trust is not None, update is not None)) != 1:
-        raise UsageError("say one of: WORDS, --call TOOL, --ping, --stop, --trust FILE, --update WHAT")
-    try:
-        if update is not None:
-            return _update(update, text)
-        if trust is not None:
-            return TrustBody(document=trust.read(MAX_COMMAND_BYTES))
-        if ping:
-            return PingBody()
-        if stop_now:
-            return StopBody(reason=text)
-        if tool is None:
-            return AskBody(text=text)
-        given = json.loads(arguments)
-        if not isinstance(given, dict):
-            raise UsageError("--arguments: a JSON object is wanted, such as '{\"level\": 30}'")
-        return CallBody(tool=tool, arguments=given)
-    except json.JSONDecodeError as error:
-        raise UsageError(f"--arguments: not JSON: {error}") from error
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        raise UsageError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
-
-
-def _update(action: str, name: str) -> UpdateBody:
-    match action:
-        case "install" if name:
-            return UpdateBody(action="install", delivery=name)
-        case "activate" if name:
-            return UpdateBody(action="activate", bundle=name)
-        case "rollback" if not name:
-            return UpdateBody(action="rollback")
-        case "rollback":
-            raise UsageError("--update rollback goes back to the bundle before; it takes no name")
-        case _:
-            what = (
-                "file in the device's bundles/incoming" if action == "install" else "bundle: slot, name/version, hash"
-            )
-            raise UsageError(f"--update {action}: name the {what}")
+def _tell(facts: JsonObject, text: str, *, as_json: bool) -> None:
+    if as_json:
+        tell_json(facts)
+    else:
+        tell(text)
 
 
 @contextmanager
@@ -389,3 +388,7 @@ def _root(of: Home | None, device_home: Path | None) -> Path:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+for _verb in (*keeping.VERBS, *CERTIFYING, *acting_commands.VERBS, sync):
+    fleet.add_command(_verb)

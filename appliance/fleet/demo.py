@@ -24,18 +24,20 @@ from typing import Final
 
 import click
 
+from appliance import terminal
 from appliance.contracts.enrolment import BrokerSettings, Role
 from appliance.contracts.envelope import AskBody, Batch, CallBody, Desc, Response, State
 from appliance.errors import ApplianceError, LinkError
 from appliance.fleet import enrolling, views
-from appliance.fleet.collector import Collector, Seen
+from appliance.fleet.collector import Collector
 from appliance.fleet.devices import devices
 from appliance.fleet.home import FleetHome, make
+from appliance.fleet.taking import Seen
 from appliance.transport.broker import EmbeddedBroker, free_port
 
 SITE: Final = "demo"
 DEVICES: Final = ("workshop", "greenhouse")
-READY_S: Final = 25.0
+READY_S: Final = 90.0
 ANSWER_S: Final = 12.0
 SETTLE_S: Final = 8.0
 STOP_S: Final = 8.0
@@ -49,7 +51,7 @@ class Show:
 
     def __call__(self, who: str, text: str) -> None:
         """Print one line."""
-        click.echo(f"{time.monotonic() - self._began_s:6.1f} s  {who:<11} {text}")
+        terminal.tell(f"{time.monotonic() - self._began_s:6.1f} s  {who:<11} {text}")
 
 
 class Watched:
@@ -173,8 +175,12 @@ def _order(show: Show, collector: Collector, home: FleetHome, device: str, body:
 
 def _first_tool(home: FleetHome) -> CallBody:
     """Choose a tool of the second device that needs no argument, from what the device itself described."""
-    row = next(home.db.query("select desc from devices where device = ?", [DEVICES[1]]))
-    tools = [t["name"] for t in json.loads(row["desc"] or "{}").get("tools", ()) if not t["parameters"].get("required")]
+    row = home.db.row("select description from devices where device = ?", [DEVICES[1]]) or {"description": None}
+    tools = [
+        t["name"]
+        for t in json.loads(row["description"] or "{}").get("tools", ())
+        if not t["parameters"].get("required")
+    ]
     if tools:
         # One that only looks, where there is one.
         return CallBody(tool=next((name for name in tools if "status" in name), tools[0]))
@@ -182,8 +188,7 @@ def _first_tool(home: FleetHome) -> CallBody:
 
 
 def _acked(home: FleetHome) -> bool:
-    rows = home.db.query("select count(*) as n from streams where upto > 0")
-    return int(next(rows)["n"]) >= 2 * len(DEVICES)
+    return len(home.db.rows("select 1 as one from streams where upto > 0")) >= 2 * len(DEVICES)
 
 
 def _until(

@@ -1,31 +1,45 @@
-"""A folder to a controller: its key, its site, its broker, its database."""
+"""A folder to a controller: its keys, its site, its broker, its database."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import ValidationError
-from sqlite_utils import Database
+from pydantic import Field, ValidationError
 
 from appliance.contracts.enrolment import BrokerSettings
 from appliance.contracts.record import Record
 from appliance.contracts.topics import Name
 from appliance.errors import SettingsError, StorageError, UsageError
-from appliance.fleet.schema import migrations
-from appliance.trust import keys
+from appliance.fleet.schema import migrate
+from appliance.fleet.store import Store
+from appliance.fleet.store_sqlite import SqliteStore
+from appliance.trust import keys, parcels
 from appliance.trust.keys import PublicKey, SigningKey
 
 _SETTINGS: Final = "fleet.json"
 _DATABASE: Final = "fleet.db"
 
-WAIT_S: Final = 60.0
-"""How long a program waits for the others' transactions. Each is short, but SQLite has no queue: it looks again every
-0.1 s, and a collector that catches up leaves the file free for a few in a hundred of those looks."""
+
+class PostgresqlSettings(Record):
+    """The controller's rows lie in PostgreSQL."""
+
+    conninfo_file: str | None = None
+    """A file with one line, `host=... dbname=... user=... password=...` or a postgresql:// address, which nobody else
+    may read. Without one libpq finds the server as always: PG* variables, service file, password file."""
+
+
+class KeepSettings(Record):
+    """How much of what was collected stays; what proves a contradiction stays anyway."""
+
+    days: Annotated[int, Field(ge=1, le=36_500)] | None = None
+    """Records, answers and states received longer ago go."""
+
+    bytes: Annotated[int, Field(ge=1_000_000)] | None = None
+    """The oldest records go while the bodies of all of them are more than this."""
 
 
 class FleetSettings(Record):
@@ -34,12 +48,16 @@ class FleetSettings(Record):
     site: Name
     name: Name = "controller"
     broker: BrokerSettings | None = None
+    postgresql: PostgresqlSettings | None = None
+    """Where the rows lie; in `fleet.db` beside this file when absent."""
+
+    keep: KeepSettings = KeepSettings()
 
 
 class FleetHome:
     """An opened controller; one thread uses its database."""
 
-    def __init__(self, path: Path, settings: FleetSettings, key: SigningKey, db: Database) -> None:
+    def __init__(self, path: Path, settings: FleetSettings, key: SigningKey, db: Store) -> None:
         self.path = path
         self.settings = settings
         self.key = key
@@ -53,44 +71,49 @@ class FleetHome:
             SettingsError: nobody has said yet.
         """
         if self.settings.broker is None:
-            raise SettingsError(f"{self.path / _SETTINGS} names no broker; `fleet enrol --broker HOST:PORT` writes it")
+            raise SettingsError(
+                f"{self.path / _SETTINGS} names no broker;"
+                f" `fleet init --site {self.settings.site} --broker HOST:PORT` writes it"
+            )
         return self.settings.broker
 
     def use_broker(self, broker: BrokerSettings) -> None:
         """Remember *broker* as the site's."""
-        self.settings = self.settings.model_copy(update={"broker": broker})
+        self._remember(broker=broker)
+
+    def use_retention(self, keep: KeepSettings) -> None:
+        """Remember how much is kept."""
+        self._remember(keep=keep)
+
+    def use_database(self, postgresql: PostgresqlSettings) -> None:
+        """Remember where the rows lie from the next start on."""
+        self._remember(postgresql=postgresql)
+
+    def _remember(self, **changed: Record) -> None:
+        self.settings = self.settings.model_copy(update=changed)
         _save(self.path, self.settings)
 
     def device_keys(self) -> dict[str, PublicKey]:
         """Return the public key of every enrolled device, by device."""
-        rows = self.db.query("select device, public_key from devices")
+        rows = self.db.rows("select device, public_key from devices")
         return {row["device"]: PublicKey.from_hex(row["public_key"]) for row in rows}
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Run the block in one transaction, alone among all programs from its first line on; nested blocks join it.
+        """Run the block in one transaction; nested blocks join it.
 
         Raises:
             StorageError: the database cannot be written; nothing of the block remains.
         """
-        with _writing(self.db, self.path / _DATABASE):
+        with self.db.writing():
             yield
-
-    def next_counter(self) -> int:
-        """Return a counter never used before, also after a restore: devices report the highest they have seen."""
-        with self.writing():
-            seen = next(self.db.query("select coalesce(max(counter), 0) as n from devices"))["n"]
-            row = next(self.db.query("select value from meta where key = 'counter'"), None)
-            counter = max(int(seen), 0 if row is None else int(row["value"])) + 1
-            self.db.table("meta").upsert({"key": "counter", "value": str(counter)}, pk="key")
-        return counter
 
     def close(self) -> None:
         """Close the database."""
         self.db.close()
 
 
-def make(path: Path, *, site: str, name: str = "controller") -> FleetHome:
+def make(path: Path, *, site: str, name: str = "controller", postgresql: PostgresqlSettings | None = None) -> FleetHome:
     """Make a controller in *path*, or return the one that is there for the same site.
 
     Raises:
@@ -102,14 +125,20 @@ def make(path: Path, *, site: str, name: str = "controller") -> FleetHome:
         if home.settings.site != site:
             home.close()
             raise UsageError(f"{path} serves the site {home.settings.site!r}; give {site!r} a folder of its own")
+        if postgresql is not None and home.settings.postgresql != postgresql:
+            home.close()
+            raise UsageError(f"{path} keeps its rows elsewhere; `fleet move` carries them to PostgreSQL")
+        parcels.load_or_make(path / parcels.SEALING_KEY)
         return home
     try:
-        settings = FleetSettings(site=site, name=name)
+        settings = FleetSettings(site=site, name=name, postgresql=postgresql)
     except ValidationError as error:
         raise UsageError(f"site {site!r}, name {name!r}: use a-z, 0-9 and inner hyphens") from error
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         keys.load_or_make(path / keys.CONTROLLER_KEY)
+        # At once: whoever copies the folder for a second collector copies this key too, before any device has it.
+        parcels.load_or_make(path / parcels.SEALING_KEY)
         _save(path, settings)
     except OSError as error:
         raise StorageError(f"cannot make a controller in {path}: {error.strerror}") from error
@@ -138,52 +167,41 @@ def open_home(path: Path) -> FleetHome:
         fault = error.errors(include_url=False)[0]
         raise SettingsError(f"{file}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
     key = keys.load(path / keys.CONTROLLER_KEY)
-    return FleetHome(path, settings, key, _database(path / _DATABASE))
+    db = open_store(path, settings.postgresql)
+    try:
+        migrate(db)
+    except BaseException:
+        db.close()
+        raise
+    return FleetHome(path, settings, key, db)
+
+
+def open_store(path: Path, postgresql: PostgresqlSettings | None) -> Store:
+    """Open the database of the controller in *path*; its tables are as whoever wrote it last left them.
+
+    Raises:
+        SettingsError: it cannot be told where it is, or psycopg is not installed.
+        StorageError: it cannot be opened.
+    """
+    if postgresql is None:
+        return SqliteStore(path / _DATABASE)
+    try:
+        # Deferred: a controller on SQLite needs no client library.
+        from appliance.fleet import store_postgresql
+    except ImportError as error:
+        raise SettingsError(
+            f"{path / _SETTINGS} names PostgreSQL, and its client is missing here ({error}):"
+            " pip install 'edge-agent-appliance[postgresql]'"
+        ) from error
+    file = None if postgresql.conninfo_file is None else path / postgresql.conninfo_file
+    return store_postgresql.PostgresqlStore(
+        store_postgresql.read_conninfo(file), program=f"appliance fleet {path.name}"
+    )
 
 
 def iso(moment: datetime) -> str:
     """Write a time as the tables hold it."""
     return moment.isoformat()
-
-
-def _database(path: Path) -> Database:
-    try:
-        # Collector, sender and viewer are processes of their own. A rollback journal, not WAL: SQLite 3.7.0 to 3.51.2
-        # can corrupt a WAL database when two connections write at once.
-        connection = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)
-        connection.execute("pragma journal_mode = delete")
-        connection.execute("pragma synchronous = full")
-        connection.execute("pragma mmap_size = 0")
-        db = Database(connection, recursive_triggers=False, execute_plugins=False)
-        if migrations.pending(db):
-            with _writing(db, path):  # two programs may be the first to open it
-                migrations.apply(db)
-    except sqlite3.DatabaseError as error:
-        raise StorageError(
-            f"{path}: {error}; restore it from a backup, or move it away: devices keep what is new"
-        ) from error
-    return db
-
-
-@contextmanager
-def _writing(db: Database, path: Path) -> Iterator[None]:
-    if db.conn.in_transaction:
-        with db.atomic():
-            yield
-        return
-    try:
-        # At once, as a writer: a transaction that has only read and then writes is told "locked" without any wait when
-        # another writes, because neither could ever go on.
-        db.conn.execute("begin immediate")
-        with db.conn:
-            yield
-    except sqlite3.OperationalError as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
-            raise StorageError(
-                f"{path}: another program kept it from being written for a whole {WAIT_S:g} s; nothing was changed, try"
-                " again, and end what hangs if it says so again"
-            ) from error
-        raise StorageError(f"{path}: {error}; nothing was changed") from error
 
 
 def _save(path: Path, settings: FleetSettings) -> None:

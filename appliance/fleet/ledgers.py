@@ -5,7 +5,8 @@ against it. Two checkpoints that agree with one tree agree with each other, so n
 
 Covers: history that was rewritten, rolled back or continued twice (`forked`), records that came before this controller
 knew the device (their roots are taken on trust until the next checkpoint proves them), a new ledger that does not
-cite the old one (`unlinked`). Does not cover: a device that lies from its first record on.
+cite the old one, or that shows no first record although another one is known (`unlinked`).
+Does not cover: a device that lies from its first record on.
 """
 
 from __future__ import annotations
@@ -25,6 +26,12 @@ from appliance.trust import notes
 from appliance.trust.keys import PublicKey
 
 LEAF_CHARS: Final = 64
+
+SET_ASIDE: Final = " set aside "
+"""In the name of a ledger that a person has put away; no device may use it."""
+
+SET_ASIDES: Final = "select kept_as from closures where device = ? and kept_as is not null"
+"""Which ledgers those are: by what the person did, for what a device calls its own may look like such a name."""
 
 FORKED: Final = "forked"
 UNLINKED: Final = "unlinked"
@@ -47,6 +54,24 @@ class Root(NamedTuple):
     root: bytes
 
 
+class Broken(NamedTuple):
+    """A checkpoint that does not agree with the records that are here."""
+
+    size: int
+    root: bytes
+    fault: Fault
+
+
+class _Before(NamedTuple):
+    """A ledger that a new one should cite."""
+
+    epoch: str
+    size: int
+    """That the device has signed for; 0 where no checkpoint of it counts."""
+
+    root: bytes
+
+
 def read_checkpoint(payload: bytes, key: PublicKey) -> Root:
     """Read a signed checkpoint.
 
@@ -58,7 +83,7 @@ def read_checkpoint(payload: bytes, key: PublicKey) -> Root:
     said = notes.parse_checkpoint(note.text)
     # Which name the device had when that ledger began does not matter: the key is this device's alone.
     parts = said.origin.split("/")
-    if len(parts) != 3 or parts[0] != _PRODUCT or not 0 < len(parts[2]) <= _EPOCH_CHARS:
+    if len(parts) != 3 or parts[0] != _PRODUCT or not 0 < len(parts[2]) <= _EPOCH_CHARS or SET_ASIDE in parts[2]:
         raise WireError(f"a checkpoint of {said.origin[:120]!r}, which is no ledger of an appliance")
     notes.verified(note, [notes.Verifier(said.origin, key)])
     return Root(parts[2], said.size, said.root)
@@ -68,12 +93,9 @@ def subtrees(home: FleetHome, device: str, epoch: str) -> Subtree:
     """Return the subtrees over what has been received; it raises LookupError where something never was."""
 
     def subtree(height: int, n: int) -> bytes:
-        kept = next(
-            home.db.query(
-                "select hash from nodes where device = ? and epoch = ? and height = ? and n = ?",
-                [device, epoch, height, n],
-            ),
-            None,
+        kept = home.db.row(
+            "select hash from nodes where device = ? and epoch = ? and height = ? and n = ?",
+            [device, epoch, height, n],
         )
         if kept is not None:
             return bytes(kept["hash"])
@@ -104,7 +126,7 @@ def check(home: FleetHome, device: str, epoch: str, items: Sequence[Item], upto:
             return Fault("audit_refused", f"audit {item.seq} is another record by its own body")
     again = {item.seq: leaf_of(item) for item in items if item.seq <= upto}
     if again:
-        known = home.db.query(
+        known = home.db.rows(
             "select seq, leaf from records where device = ? and epoch = ? and stream = 'audit' and seq between ? and ?",
             [device, epoch, min(again), max(again)],
         )
@@ -140,87 +162,146 @@ def grow(home: FleetHome, device: str, epoch: str, first: int, last: int) -> Non
             _keep_node(home, device, epoch, height, n, known(height, n))
 
 
-def take_checkpoint(home: FleetHome, device: str, said: Root, note: str, now: datetime) -> bool:
-    """Keep a checkpoint whose signature holds; `settle` holds it against the records.
+def take_checkpoint(
+    home: FleetHome, device: str, said: Root, note: str, upto: int, now: datetime
+) -> tuple[bool, list[Fault]]:
+    """Keep a checkpoint whose signature holds, and hold it against the *upto* records that are here.
+
+    One of a history that a person has put away is evidence of that one, and says nothing against what was accepted in
+    its place, however often it comes again.
 
     Returns:
-        Whether it is new.
+        Whether it is new, and what it shows.
     """
-    return (
-        home.db.execute(
-            "insert into checkpoints (device, epoch, size, root, note, received_at, checked)"
-            " values (?, ?, ?, ?, ?, ?, 0) on conflict (device, epoch, size, root) do nothing",
-            [device, said.epoch, said.size, said.root, note, iso(now)],
-        ).rowcount
-        == 1
+    if not _agrees(home, device, said, upto) and (put_away := _put_away(home, device, said)) is not None:
+        new = _keep_checkpoint(home, device, put_away, note, now)
+        if new:
+            mark(home, device, put_away.epoch, said.size, said.root, checked=1)
+        return new, []
+    if not _keep_checkpoint(home, device, said, note, now):
+        return False, []
+    faults = [one.fault for one in settle(home, device, said.epoch, upto)]
+    of_size = home.db.rows(
+        "select 1 from checkpoints where device = ? and epoch = ? and size = ?", [device, said.epoch, said.size]
     )
+    if len(of_size) > 1:
+        faults.append(Fault(FORKED, f"epoch {said.epoch}: two histories of {said.size} records were signed"))
+    return True, faults
 
 
-def settle(home: FleetHome, device: str, epoch: str, upto: int) -> list[Fault]:
-    """Hold every checkpoint that has not been against the *upto* records that are here."""
-    faults = []
-    waiting = list(
-        home.db.query(
-            "select size, root from checkpoints where device = ? and epoch = ? and size <= ? and checked = 0",
-            [device, epoch, upto],
-        )
+def settle(home: FleetHome, device: str, epoch: str, upto: int) -> list[Broken]:
+    """Hold every checkpoint that has not been against the *upto* records that are here, and return what broke."""
+    broken = []
+    waiting = home.db.rows(
+        "select size, root from checkpoints where device = ? and epoch = ? and size <= ? and checked = 0 order by size",
+        [device, epoch, upto],
     )
     for row in waiting:
         try:
             found = tree.root(row["size"], subtrees(home, device, epoch))
         except LookupError:
             continue  # of a time before this controller knew the device, and smaller than what it was told
-        is_equal = found == bytes(row["root"])
-        home.db.execute(
-            "update checkpoints set checked = ? where device = ? and epoch = ? and size = ? and root = ?",
-            [1 if is_equal else -1, device, epoch, row["size"], row["root"]],
-        )
+        size, root = int(row["size"]), bytes(row["root"])
+        is_equal = found == root
+        mark(home, device, epoch, size, root, checked=1 if is_equal else -1)
         if not is_equal:
-            faults.append(
-                Fault(FORKED, f"epoch {epoch}: the device signed another history up to {row['size']} than it sent")
-            )
-    twice = list(
-        home.db.query(
-            "select size from checkpoints where device = ? and epoch = ? group by size having count(*) > 1",
-            [device, epoch],
-        )
+            text = f"epoch {epoch}: the device signed another history up to {size} than it sent"
+            broken.append(Broken(size, root, Fault(FORKED, text)))
+    return broken
+
+
+def mark(home: FleetHome, device: str, epoch: str, size: int, root: bytes, *, checked: int) -> None:
+    """Remember whether a checkpoint agrees with the records."""
+    home.db.execute(
+        "update checkpoints set checked = ? where device = ? and epoch = ? and size = ? and root = ?",
+        [checked, device, epoch, size, root],
     )
-    faults += [Fault(FORKED, f"epoch {epoch}: two histories of {row['size']} records were signed") for row in twice]
-    return faults
 
 
-def begun(home: FleetHome, device: str, epoch: str, first: Item, now: datetime) -> Fault | None:
-    """Note a new ledger of *device* by its first record, and whether it goes on from the one before."""
+def begun(
+    home: FleetHome, device: str, epoch: str, first: Item, now: datetime, *, accepted: bool = False
+) -> Fault | None:
+    """Note a new ledger of *device* by its first record, and whether it goes on from the one before.
+
+    Args:
+        accepted: a person has put away what was here under the same name, and takes this one.
+    """
     facts = (_body(first) or {}).get("facts")
     cited = facts.get("predecessor") if isinstance(facts, dict) else None
-    before = next(
-        home.db.query(
-            "select epoch, max(size) as size, root from checkpoints where device = ? and epoch <> ? and checked >= 0"
-            " group by epoch order by max(received_at) desc limit 1",
-            [device, epoch],
-        ),
-        None,
-    )
+    before = _before(home, device, epoch)
     fault = None
     text = json.dumps(cited, sort_keys=True) if cited else ""
-    if first.seq != 1:
-        standing = "joined later"
+    if accepted:
+        standing = "accepted by a person"
+    elif first.seq != 1:
+        # Of its first record, which would cite the ledger before, there is nothing to be seen.
+        why = f"epoch {epoch} begins at {first.seq}, and another ledger of {device} is here"
+        fault = Fault(UNLINKED, why) if before is not None else None
+        standing = UNLINKED if fault else "joined later"
     elif before is None:
         standing = "first"
     else:
-        fault = _unlinked(home, device, epoch, cited, dict(before))
+        fault = _unlinked(home, device, epoch, cited, before)
         standing = UNLINKED if fault else "goes on"
-    home.db.table("epochs").upsert(
-        {
-            "device": device,
-            "epoch": epoch,
-            "began_at": iso(now),
-            "cites": text,
-            "standing": standing,
-        },
-        pk=("device", "epoch"),
+    home.db.execute(
+        "insert into epochs (device, epoch, began_at, cites, standing) values (?, ?, ?, ?, ?)"
+        " on conflict (device, epoch) do update set cites = excluded.cites, standing = excluded.standing",
+        [device, epoch, iso(now), text, standing],
     )
     return fault
+
+
+def _before(home: FleetHome, device: str, epoch: str) -> _Before | None:
+    """Return the newest other ledger of *device* that ever came here, by its records, a checkpoint or its name."""
+    place = [device, epoch]
+    known = home.db.row(
+        "select epoch from (select epoch, began_at as at, 0 as size from epochs where device = ? and epoch <> ?"  # noqa: S608 -- our own words
+        " union all select epoch, case when checked < 0 then '' else received_at end as at, size from checkpoints"
+        " where device = ? and epoch <> ?"
+        # Put away, and what was accepted in its place has not come yet.
+        " union all select epoch, accepted_at as at, 0 as size from closures where device = ? and epoch <> ?"
+        " and accepted_at is not null) known"
+        f" where epoch not in ({SET_ASIDES}) order by at desc, size desc, epoch limit 1",
+        [*place, *place, *place, device],
+    )
+    if known is None:
+        return None
+    signed = home.db.row(
+        "select size, root from checkpoints where device = ? and epoch = ? and checked >= 0 order by size desc limit 1",
+        [device, known["epoch"]],
+    )
+    if signed is None:
+        return _Before(str(known["epoch"]), 0, b"")
+    return _Before(str(known["epoch"]), int(signed["size"]), bytes(signed["root"]))
+
+
+def _keep_checkpoint(home: FleetHome, device: str, said: Root, note: str, now: datetime) -> bool:
+    written_n = home.db.execute(
+        "insert into checkpoints (device, epoch, size, root, note, received_at, checked)"
+        " values (?, ?, ?, ?, ?, ?, 0) on conflict (device, epoch, size, root) do nothing",
+        [device, said.epoch, said.size, said.root, note, iso(now)],
+    )
+    return written_n == 1
+
+
+def _put_away(home: FleetHome, device: str, said: Root) -> Root | None:
+    """Return *said* under the name of the ledger that was put away with it, or with the records that it signs."""
+    for row in home.db.rows(f"{SET_ASIDES} and epoch = ? order by n", [device, said.epoch]):
+        there = said._replace(epoch=str(row["kept_as"]))
+        stands = home.db.row(
+            "select 1 as one from checkpoints where device = ? and epoch = ? and size = ? and root = ?",
+            [device, there.epoch, said.size, said.root],
+        )
+        if stands is not None or _agrees(home, device, there, said.size):
+            return there
+    return None
+
+
+def _agrees(home: FleetHome, device: str, said: Root, upto: int) -> bool:
+    try:
+        return said.size <= upto and tree.root(said.size, subtrees(home, device, said.epoch)) == said.root
+    except LookupError:
+        return False
 
 
 def leaf_of(item: Item) -> bytes:
@@ -230,18 +311,18 @@ def leaf_of(item: Item) -> bytes:
     return tree.leaf_hash(str(item.body.get("body", "")).encode())
 
 
-def _unlinked(home: FleetHome, device: str, epoch: str, cited: Any, before: dict[str, Any]) -> Fault | None:
-    known = f"{before['epoch']} of {before['size']} records"
+def _unlinked(home: FleetHome, device: str, epoch: str, cited: Any, before: _Before) -> Fault | None:
+    known = f"a checkpoint of {before.epoch} of {before.size} records" if before.size else f"ledger {before.epoch}"
     if not isinstance(cited, dict):
-        return Fault(UNLINKED, f"epoch {epoch} cites no predecessor; here is a checkpoint of {known}")
+        return Fault(UNLINKED, f"epoch {epoch} cites no predecessor; here is {known}")
     size = cited.get("size", cited.get("seq"))
-    if cited.get("epoch") != before["epoch"] or not isinstance(size, int):
-        return Fault(UNLINKED, f"epoch {epoch} cites {str(cited.get('epoch'))[:64]!r}; here is a checkpoint of {known}")
-    if size < before["size"]:
-        return Fault(UNLINKED, f"epoch {epoch} goes on from record {size}; here is a checkpoint of {known}")
+    if cited.get("epoch") != before.epoch or not isinstance(size, int):
+        return Fault(UNLINKED, f"epoch {epoch} cites {str(cited.get('epoch'))[:64]!r}; here is {known}")
+    if size < before.size:
+        return Fault(UNLINKED, f"epoch {epoch} goes on from record {size}; here is {known}")
     root = cited.get("root", cited.get("hash"))
-    if size == before["size"] and root not in (None, bytes(before["root"]).hex()):
-        return Fault(UNLINKED, f"epoch {epoch} cites another history than was signed: {known}")
+    if before.size and size == before.size and root not in (None, before.root.hex()):
+        return Fault(UNLINKED, f"epoch {epoch} cites another history than was signed; here is {known}")
     return None
 
 
@@ -267,7 +348,7 @@ def _body(item: Item) -> dict[str, Any] | None:
 
 
 def _leaves(home: FleetHome, device: str, epoch: str, after: int, upto: int) -> list[bytes]:
-    rows = home.db.query(
+    rows = home.db.rows(
         "select leaf from records where device = ? and epoch = ? and stream = 'audit' and seq > ? and seq <= ?"
         " and leaf is not null order by seq",
         [device, epoch, after, upto],
@@ -277,6 +358,6 @@ def _leaves(home: FleetHome, device: str, epoch: str, after: int, upto: int) -> 
 
 def _keep_node(home: FleetHome, device: str, epoch: str, height: int, n: int, hashed: bytes) -> None:
     home.db.execute(
-        "insert or ignore into nodes (device, epoch, height, n, hash) values (?, ?, ?, ?, ?)",
+        "insert into nodes (device, epoch, height, n, hash) values (?, ?, ?, ?, ?) on conflict do nothing",
         [device, epoch, height, n, hashed],
     )

@@ -42,6 +42,12 @@ def take(home: FleetHome, device: str, known: PublicKey, payload: bytes, now: da
     return present
 
 
+def is_retired(home: FleetHome, device: str, key_id: str) -> bool:
+    """Tell whether *device* once signed with the key of that id."""
+    rows = home.db.rows("select old_key from rotations where device = ?", [device])
+    return any(PublicKey.from_hex(row["old_key"]).key_id == key_id for row in rows)
+
+
 def _remember(home: FleetHome, device: str, known: PublicKey, present: PublicKey, said: Keys, now: datetime) -> None:
     with home.writing():
         at = known.raw.hex()
@@ -51,8 +57,8 @@ def _remember(home: FleetHome, device: str, known: PublicKey, present: PublicKey
                 continue
             at = statement.new_key
             home.db.execute(
-                "insert or ignore into rotations (device, new_key, old_key, at, statement, accepted_at)"
-                " values (?, ?, ?, ?, ?, ?)",
+                "insert into rotations (device, new_key, old_key, at, statement, accepted_at)"
+                " values (?, ?, ?, ?, ?, ?) on conflict do nothing",
                 [device, at, statement.old_key, iso(statement.at), rotated.model_dump_json(), iso(now)],
             )
         home.db.execute("update devices set public_key = ? where device = ?", [present.raw.hex(), device])

@@ -68,6 +68,7 @@ _EVENTS: Final = {
     "boot": "The device started",
     "shutdown": "The device was shut down",
     "refused_message": "A message from outside was refused",
+    "command": "A controller had something done that is no request",
     "laws": "The owner's laws were put into force, or could not be",
     "people": "The list of people changed, or somebody gave a wrong PIN",
     "maintenance": "The maintenance lock",

@@ -42,6 +42,9 @@ class PolicySettings(Record):
     controller_risk: Risk = Risk.LOW
     """The highest risk that a controller may act on without a person at the device."""
 
+    group_risk: Risk = Risk.LOW
+    """The highest risk of a tool that a command to the whole site may call here; one above it is refused."""
+
     disabled_tools: tuple[str, ...] = ()
     """Tools that nobody may call."""
 
@@ -158,10 +161,19 @@ def disabled_tools(
 
 
 def roles(call: GroundedCall, spec: ToolSpec, origin: Origin, now: Situation, settings: PolicySettings) -> Looked:
-    """A viewer only reads; a controller's risky calls wait for a person at the device."""
+    """A viewer only reads; what a controller risks waits for a person at the device, and to all is refused."""
     values: JsonObject = {"role": origin.role, "origin": origin.kind.value}
     if origin.role == "viewer" and spec.risk is not Risk.READ:
         return Looked(values, Deny(rule="roles", reason="A viewer may read, not act.", remedy="Ask an operator."))
+    if origin.to_all:
+        values |= {"to_all": True, "group_risk": settings.group_risk.value}
+        if _RISKS.index(spec.risk) > _RISKS.index(settings.group_risk):
+            deny = Deny(
+                rule="roles",
+                reason=f"{call.tool} is too risky for a command to the whole site.",
+                remedy="Send it to this device alone, or let its owner raise [policy] group_risk.",
+            )
+            return Looked(values, deny)
     if origin.kind is OriginKind.CONTROLLER:
         values |= {"controller_risk": settings.controller_risk.value, "confirmed": now.confirmed}
         if not now.confirmed and _RISKS.index(spec.risk) > _RISKS.index(settings.controller_risk):

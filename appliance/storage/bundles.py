@@ -80,6 +80,20 @@ def raise_floor(db: Database, name: str, release: int, sha256: str, at: datetime
         connection.execute("delete from bundles_seen where name = ? and release < ?", (name, release))
 
 
+def floors(db: Database) -> dict[str, int]:
+    """Return by name the release below which none is taken."""
+    return {str(r["name"]): int(r["release"]) for r in db.rows("select name, release from bundle_floors")}
+
+
+def restore_floor(db: Database, name: str, release: int, at: datetime) -> None:
+    """Go on from *release* as it is known outside the database; no effect where the database knows as much."""
+    db.execute(
+        "insert into bundle_floors values (?, ?, null, ?) on conflict (name) do update set release = excluded.release,"
+        " sha256 = null, at = excluded.at where excluded.release > release",
+        (name, release, at.isoformat()),
+    )
+
+
 def see(db: Database, sha256: str, name: str, release: int, at: datetime) -> None:
     """Begin to count for a bundle; one that was seen before goes on counting."""
     db.execute(

@@ -363,6 +363,26 @@ def m012_updates(db: sqlite3.Connection) -> None:
     )
 
 
+def m013_errands(db: sqlite3.Connection) -> None:
+    """Errands: what a controller commanded and the device does beside its turns; a row is there while it is owed."""
+    db.execute(
+        "create table errands ("
+        " seq integer primary key,"
+        " request_id text not null unique,"  # of the row in `replies` that owes the answer
+        " expires_at text,"  # null where the time could not be trusted
+        " command text not null"  # as it was signed, canonical JSON
+        ")"
+    )
+
+
+def m014_group_windows(db: sqlite3.Connection) -> None:
+    """Issuers: what is for `all` has a window of its own; nothing up to the highest that was seen counts in it."""
+    db.execute(
+        "insert or ignore into issuers (key_id, highest, used) select key_id || '/all', highest, ? from issuers",
+        (f"{(1 << 1024) - 1:x}",),
+    )
+
+
 STEPS: Final[tuple[Step, ...]] = (
     m001_path,
     m002_replies,
@@ -376,6 +396,8 @@ STEPS: Final[tuple[Step, ...]] = (
     m010_people,
     m011_bundles,
     m012_updates,
+    m013_errands,
+    m014_group_windows,
 )
 
 

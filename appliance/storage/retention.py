@@ -18,9 +18,8 @@ from typing import Any, Final, Literal, NamedTuple
 
 from appliance.contracts.audit import AuditRecord, Moment
 from appliance.contracts.pruning import Pruned, Run, joined, over_roots
-from appliance.contracts.record import JsonObject
 from appliance.contracts.tree import folded
-from appliance.storage import audit, holds, tree
+from appliance.storage import audit, holds, outbox, tree
 from appliance.storage.database import Database
 from appliance.storage.holds import Hold
 from appliance.storage.tree import WIDTH
@@ -128,18 +127,7 @@ def drop_events(db: Database, *, moment: Moment) -> int:
     Returns:
         How many went; the newest stays, its number must not be given out twice.
     """
-    with db.atomic() as connection:
-        row = connection.execute(
-            "select min(seq) as first, max(seq) as last, count(*) as n from (select seq from outbox"
-            " where seq < (select max(seq) from outbox) order by seq limit ?)",
-            (EVENTS_AT_ONCE_N,),
-        ).fetchone()
-        if not row["n"]:
-            return 0
-        connection.execute("delete from outbox where seq <= ?", (row["last"],))
-        facts: JsonObject = {"stream": "evt", "first": row["first"], "last": row["last"], "events_n": row["n"]}
-        audit.append(db, AuditRecord(kind="gap", moment=moment, facts=facts))
-    return int(row["n"])
+    return outbox.drop_oldest(db, limit=EVENTS_AT_ONCE_N, why="quota", moment=moment)
 
 
 def written_by(connection: sqlite3.Connection, table: str, epoch: str, first: int, last: int) -> datetime | None:

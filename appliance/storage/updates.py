@@ -24,7 +24,7 @@ class Wanted(NamedTuple):
     """Of the delivery or bundle; empty for a return."""
 
     expires_at: datetime | None
-    """Not begun after this; None where the device did not know the time."""
+    """Not begun after this, by the device's own clock."""
 
     is_begun: bool = False
 

@@ -15,7 +15,7 @@ from pydantic import Field, JsonValue
 from appliance.contracts.clock import Clock
 from appliance.contracts.record import JsonObject
 from appliance.contracts.toolspec import Risk
-from appliance.tools import declare
+from appliance.tools import addresses, declare
 from appliance.tools.declare import INTERNAL, CannotDo, Did
 
 FAMILY: Final = "system"
@@ -142,10 +142,4 @@ def _vcgencmd() -> int | None:
 
 def _network() -> JsonObject:
     """Return the interfaces that are up and have an address, loopback aside."""
-    statuses = psutil.net_if_stats()
-    found: JsonObject = {}
-    for name, addresses in psutil.net_if_addrs().items():
-        numbers = [a.address for a in addresses if a.family.name in ("AF_INET", "AF_INET6")]
-        if name != "lo" and numbers and name in statuses and statuses[name].isup:
-            found[name] = [n.split("%")[0] for n in numbers]
-    return found
+    return {name: list(numbers) for name, numbers in addresses.addresses().items()}

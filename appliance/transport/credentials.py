@@ -1,25 +1,31 @@
 """Paths of certificates and passwords to what proves who we are, and whom we believe.
 
-Covers: a broker of another authority (refused), a password file that others may read (refused). Does not cover: the
-dates of certificates while the clock is wrong.
+Covers: a broker of another authority (refused), a password file that others may read (refused), a clock that nobody
+vouches for (only the dates are not looked at; authority and name are). Does not cover: revoked certificates; a site's
+authority is small enough to be replaced.
 """
 
 from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from typing_extensions import override  # typing has it from Python 3.12
 
 from appliance.contracts.enrolment import BrokerSettings
 from appliance.errors import LinkError
 
+NO_CHECK_TIME: Final = 0x200000
+"""X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which Python's `ssl` does not name."""
+
 
 class RememberingContext(ssl.SSLContext):
     """Keeps the last socket it wrapped: when the handshake fails, paho forgets to close it."""
 
     last: ssl.SSLSocket | None = None
+    dates: bool = True
+    """Whether it looks at when certificates begin and end."""
 
     @override
     def wrap_socket(self, *arguments: Any, **more: Any) -> ssl.SSLSocket:
@@ -27,8 +33,11 @@ class RememberingContext(ssl.SSLContext):
         return self.last
 
 
-def context(broker: BrokerSettings) -> RememberingContext | None:
+def context(broker: BrokerSettings, *, dates: bool = True) -> RememberingContext | None:
     """Return how to speak TLS with *broker*; None when it is reached in the clear.
+
+    Args:
+        dates: False where the clock cannot be believed: a certificate that has ended, or not begun, counts too.
 
     Raises:
         LinkError: a file is absent, unreadable or not what it should be.
@@ -38,6 +47,9 @@ def context(broker: BrokerSettings) -> RememberingContext | None:
     # Only the site's own authority is believed; a client context checks certificate and name by default.
     made = RememberingContext(ssl.PROTOCOL_TLS_CLIENT)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
+    made.dates = dates
+    if not dates:
+        made.verify_flags |= NO_CHECK_TIME
     try:
         made.load_verify_locations(cafile=broker.ca_file)
         if broker.certificate_file is not None:
@@ -46,6 +58,20 @@ def context(broker: BrokerSettings) -> RememberingContext | None:
         files = ", ".join(f for f in (broker.ca_file, broker.certificate_file, broker.key_file) if f)
         raise LinkError(f"certificates {files}: {error}") from error
     return made
+
+
+def mark(broker: BrokerSettings) -> tuple[tuple[str, int, int, int], ...]:
+    """Return what changes when a file of *broker* is replaced; a file that is not there has none."""
+    named = (broker.ca_file, broker.certificate_file, broker.key_file, broker.password_file)
+    found = []
+    for name in named:
+        if name is not None:
+            try:
+                status = Path(name).stat()
+            except OSError:
+                continue
+            found.append((name, status.st_ino, status.st_mtime_ns, status.st_size))
+    return tuple(found)
 
 
 def password(broker: BrokerSettings) -> str | None:

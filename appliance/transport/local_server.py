@@ -193,7 +193,7 @@ class LocalServer:
             stream, _ = self._listener.accept()
         except OSError as error:
             if not isinstance(error, BlockingIOError):
-                _log.warning("a client could not be accepted: %s", error)
+                _log.warning("a client could not be accepted", exc_info=error)
                 self._make_room()
             return
         stream.settimeout(0)

@@ -29,6 +29,7 @@ class Incoming(NamedTuple):
     correlation: bytes | None
     response_topic: str | None
     expiry_s: int | None
+    content_type: str | None = None
 
 
 class Will(NamedTuple):
@@ -43,3 +44,5 @@ class Opened(NamedTuple):
 
     session_present: bool
     max_message_bytes: int
+    dates_checked: bool = True
+    """False: the clock is not believed, so it counts for nothing when a certificate ends."""

@@ -5,16 +5,16 @@ cannot be sent now stays with the caller, and a new paho client is built for eac
 twice.
 
 Covers: a broker that is absent, accepts and never answers, stops answering, takes the session away, forgets the
-session; a handler that cannot keep a message (it stays unacknowledged, the broker delivers it again). Does not cover:
-certificates while the clock is wrong.
+session, refuses us or what we say (`reasons`, `patience`), takes less at once or shorter packets than we would send; a
+clock that nobody vouches for (`credentials`); a handler that cannot keep a message (it stays unacknowledged, the broker
+delivers it again). Does not cover: a broker that confirms what it then loses; the controller's own acknowledgement is
+for that.
 """
 
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
-import ssl
 import struct
 import time
 from collections.abc import Callable
@@ -32,20 +32,29 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from appliance.contracts.enrolment import BrokerSettings
 from appliance.contracts.envelope import MAX_MESSAGE_BYTES
 from appliance.errors import LinkError
-from appliance.transport import credentials
-from appliance.transport.backoff import Backoff
+from appliance.transport import credentials, ends
 from appliance.transport.messages import Incoming, Message, Opened, Will
+from appliance.transport.patience import Patience
+from appliance.transport.reasons import BROKEN, Reason, reason
 
 __all__ = ["BrokerSettings", "Incoming", "Link", "Message", "Opened", "Will"]
 
-LASTING_S: Final = 60.0
-"""A connection that held this long was a good one; shorter ones count as failures, so that a takeover war stays
-slow."""
-
 SILENCE: Final = 1.5
-"""Keepalives without a byte from the broker after which the connection is dead."""
+"""Keepalives without a byte from the broker, or taken by it, after which the connection is dead; and without a
+confirmation, when everything has left."""
 
-_TAKEN_OVER: Final = 0x8E
+LEAST_BYTES: Final = 1024
+"""No message is cut below this, whatever a broker says."""
+
+_BESIDE_BYTES: Final = 4096
+"""A packet's topic and properties, beside its payload."""
+
+_TOO_MANY, _TOO_LARGE, _NO_RETAIN, _NO_QOS, _NO_WILDCARD = 0x93, 0x95, 0x9A, 0x9B, 0xA2
+_NOBODY: Final = 0x10
+_PING_BYTES: Final = 64
+"""A ping, also inside TLS, is shorter than this; a message of ours never is."""
+
+_LOOK_S: Final = 5.0
 _FAREWELL_S: Final = 3.0
 
 
@@ -65,6 +74,8 @@ class Link:
         window_n: int = 16,
         chance: Random,
         monotonic: Callable[[], float] = time.monotonic,
+        time_trusted: Callable[[], bool] = lambda: True,
+        holding: bool = False,
     ) -> None:
         self._broker = broker
         self._client_id = client_id
@@ -73,17 +84,28 @@ class Link:
         self._on_opened = on_opened
         self._on_lost = on_lost
         self._will = will
-        self._window_n = window_n
+        self._window_n = self._most_n = self._wanted_n = window_n
+        self._most_bytes = self._limit_bytes = MAX_MESSAGE_BYTES
+        self._keepalive_s = float(broker.keepalive_s)
         self._monotonic = monotonic
-        self._backoff = Backoff(broker.reconnect_s[0], broker.reconnect_s[1], broker.first_connect_s, chance)
+        self._time_trusted = time_trusted
+        self._looked_s = 0.0
+        self._patience = Patience(broker, chance)
         self._next_at_s: float | None = None
         self._client: paho.Client | None = None
         self._began_s = 0.0
-        self._heard_s = 0.0
+        self._heard_s = self._moved_s = 0.0
+        self._left_bytes = 0
         self._up = False
         self._ended: str | None = None
+        self._is_closed_in_order = self._is_unsaid = self._is_hurried = False
         self._tls: credentials.RememberingContext | None = None
         self._flight: dict[int, Callable[[bool], None]] = {}
+        self.nobody_listened = False
+        """Of the newest confirmation: the broker had nobody to give the message to. Not every broker tells."""
+
+        self._holding = holding
+        self._held: list[tuple[int, int]] = []
         self._wake_out, self._wake_in = socket.socketpair()
         self._wake_out.setblocking(False)  # noqa: FBT003 -- the socket's own signature
         self._wake_in.setblocking(False)  # noqa: FBT003 -- the socket's own signature
@@ -94,9 +116,42 @@ class Link:
         return self._up
 
     @property
+    def trouble(self) -> Reason | None:
+        """What the broker refuses, or last ended the connection for; None once that is over."""
+        return self._patience.trouble
+
+    @property
     def room(self) -> int:
-        """How many more messages may be in flight now."""
-        return max(0, self._window_n - len(self._flight)) if self._up else 0
+        """How many more messages may be in flight now; none for a while after the broker has refused one."""
+        if not self._up or self._patience.holds(self._monotonic()):
+            return 0
+        return max(0, self._window_n - len(self._flight))
+
+    @property
+    def descriptor(self) -> int | None:
+        """The connection's socket, for one loop that waits on many links; None while there is no connection."""
+        sock = self._client.socket() if self._client is not None else None
+        return sock.fileno() if sock is not None and sock.fileno() >= 0 else None
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether something waits for the socket to take it."""
+        return self._client is not None and self._client.want_write()
+
+    @property
+    def next_attempt_s(self) -> float | None:
+        """When the next attempt to connect is due, on the monotonic clock; None unless one is waited for."""
+        return self._next_at_s if self._client is None else None
+
+    @property
+    def window(self) -> int:
+        """How many messages may be in flight on this connection: what we want, or the broker takes, if that is less."""
+        return self._window_n
+
+    def hurry(self) -> None:
+        """Make the next attempt as soon as may be: what stood in the way is gone."""
+        self._is_hurried = True
+        self._patience.forgive()
 
     def wake(self) -> None:
         """End a `step` that waits; the one call that any thread may make."""
@@ -112,21 +167,22 @@ class Link:
         if sock is None:
             self._drop(self._ended or "the connection broke")
             return
-        pending = _undelivered(sock) > 0
+        pending = ends.undelivered(sock) > 0
         try:
-            readable, writable, _ = select.select(
-                [sock, self._wake_out], [sock] if client.want_write() else [], [], 0.0 if pending else wait_s
+            readable, writable = ends.ready(
+                [sock, self._wake_out], [sock] if client.want_write() else [], 0.0 if pending else wait_s
             )
             self._drain_wake()
             if pending or sock in readable:
                 self._heard_s = self._monotonic()
+                self._is_closed_in_order = ends.is_closed_in_order(sock)
                 client.loop_read(16)
             if sock in writable or client.want_write():
                 client.loop_write()
             client.loop_misc()
         except (OSError, ValueError, LookupError, struct.error, MQTTException) as error:
             # The last ones are what paho raises at bytes that are no MQTT.
-            self._drop(f"the connection broke: {error}")
+            self._drop(self._ended or f"the connection broke: {error}")
             return
         self._watch()
 
@@ -146,8 +202,17 @@ class Link:
         )
         if info.rc != paho.MQTT_ERR_SUCCESS:
             return False
+        if not self._flight:
+            self._moved_s = self._monotonic()
         self._flight[info.mid] = settled
         return True
+
+    def acknowledge(self) -> None:
+        """Tell the broker that everything delivered so far is kept; for a link that was made *holding*."""
+        held, self._held = self._held, []
+        for mid, qos in held:
+            if self._client is not None:
+                self._client.ack(mid, qos)
 
     def refuse_session(self, reason: str) -> None:
         """Break the connection so that the broker delivers again what was not acknowledged."""
@@ -173,6 +238,7 @@ class Link:
     def _say_farewell(self, farewell: Message) -> None:
         taken: list[bool] = []
         self._window_n = len(self._flight) + 1
+        self._patience.forgive()
         end_s = self._monotonic() + _FAREWELL_S
         if self.publish(farewell, taken.append):
             while not taken and self._monotonic() < end_s:
@@ -181,13 +247,17 @@ class Link:
     def _maybe_connect(self, wait_s: float) -> None:
         now_s = self._monotonic()
         if self._next_at_s is None:
-            self._next_at_s = now_s + self._backoff.pause(now_s)
+            self._next_at_s = now_s + self._patience.pause(now_s)
+        if self._is_hurried:
+            self._is_hurried = False
+            self._next_at_s = self._patience.sooner(now_s, self._next_at_s)
         if now_s < self._next_at_s:
-            select.select([self._wake_out], [], [], min(wait_s, self._next_at_s - now_s))
+            ends.ready([self._wake_out], [], min(wait_s, self._next_at_s - now_s))
             self._drain_wake()
             return
         self._next_at_s = None
         self._ended = None
+        self._is_unsaid = False
         try:
             self._client = self._connect()
         except (OSError, ValueError, LinkError) as error:
@@ -205,10 +275,13 @@ class Link:
         client.on_disconnect = self._disconnected
         client.on_message = self._delivered
         client.on_publish = self._published
+        client.on_subscribe = self._subscribed
         client.on_socket_open = self._tune
         # Its presence keeps paho from writing to the socket inside publish(): only `step` does.
         client.on_socket_register_write = _nothing
-        self._tls = credentials.context(self._broker)
+        self._window_n = self._most_n
+        self._keepalive_s = float(self._broker.keepalive_s)
+        self._tls = credentials.context(self._broker, dates=self._time_trusted())
         if self._tls is not None:
             client.tls_set_context(self._tls)
         if self._broker.username is not None:
@@ -221,7 +294,7 @@ class Link:
         properties = _properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = self._broker.session_expiry_s
         properties.ReceiveMaximum = self._broker.receive_max
-        properties.MaximumPacketSize = MAX_MESSAGE_BYTES + 4096  # the topic and the properties beside the payload
+        properties.MaximumPacketSize = MAX_MESSAGE_BYTES + _BESIDE_BYTES
         client.connect(
             self._broker.host,
             self._broker.port,
@@ -229,7 +302,8 @@ class Link:
             clean_start=False,
             properties=properties,
         )
-        self._began_s = self._heard_s = self._monotonic()
+        self._began_s = self._heard_s = self._moved_s = self._monotonic()
+        self._left_bytes = 0
         return client
 
     def _watch(self) -> None:
@@ -237,21 +311,41 @@ class Link:
         if self._client is None:
             return
         now_s = self._monotonic()
+        self._watch_what_leaves(ends.unsent(self._client.socket()), now_s)
+        patience_s = SILENCE * self._keepalive_s or float("inf")
         if not self._up and now_s - self._began_s > self._broker.connect_timeout_s:
             self._drop(self._ended or "the broker accepted the connection and never answered")
-        elif self._up and now_s - self._heard_s > SILENCE * self._broker.keepalive_s:
+        elif self._up and now_s - self._heard_s > patience_s:
             self._drop(f"nothing heard for {now_s - self._heard_s:.0f} s")
+        elif self._flight and now_s - self._moved_s > patience_s:
+            self._drop(f"the broker has confirmed nothing for {now_s - self._moved_s:.0f} s")
         elif self._client.socket() is None:
             self._drop(self._ended or "the connection broke")
+        elif self._up and now_s - self._looked_s > _LOOK_S:
+            self._looked_s = now_s
+            self._patience.lasts(now_s - self._began_s)
+            if self._tls is not None and not self._tls.dates and self._time_trusted():
+                self.refuse_session("the time is known now: the broker's certificate is checked again, with its dates")
+
+    def _watch_what_leaves(self, left_bytes: int, now_s: float) -> None:
+        """Note progress on a slow wire: a ping waits behind what was sent before it, and so does its answer."""
+        if self._left_bytes > _PING_BYTES and left_bytes < self._left_bytes:
+            self._heard_s = now_s
+        if left_bytes > _PING_BYTES:
+            self._moved_s = now_s
+        self._left_bytes = left_bytes
 
     def _drop(self, reason: str) -> None:
         client, self._client = self._client, None
         was_up, self._up = self._up, False
-        if was_up and self._monotonic() - self._began_s > LASTING_S:
-            self._backoff.settled()
+        if was_up:
+            good = self._patience.lasts(self._monotonic() - self._began_s)
+            self._patience.ended(good=good, unsaid=self._is_unsaid)
+            self._most_n = self._wanted_n if good else self._most_n
         if client is not None:
             client.on_disconnect = None
             self._shut(client)
+        self._held.clear()
         flight, self._flight = self._flight, {}
         for settled in flight.values():
             settled(False)  # noqa: FBT003 -- one fact, named by the callback
@@ -260,12 +354,7 @@ class Link:
     @staticmethod
     def _shut(client: paho.Client) -> None:
         """Close the socket without the DISCONNECT packet, so that the last will stands."""
-        sock: Any = client.socket()
-        if sock is not None:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-            with contextlib.suppress(OSError):
-                sock.close()
+        ends.shut(client.socket())
 
     def _drain_wake(self) -> None:
         with contextlib.suppress(OSError):
@@ -273,39 +362,75 @@ class Link:
                 pass
 
     def _tune(self, _client: paho.Client, _data: Any, sock: Any) -> None:
-        """Let the kernel notice a black hole: unacknowledged bytes end the connection after half a keepalive."""
-        option = getattr(socket, "TCP_USER_TIMEOUT", None)
-        if option is not None:
-            with contextlib.suppress(OSError, AttributeError):
-                sock.setsockopt(socket.IPPROTO_TCP, option, self._broker.keepalive_s * 500)
+        ends.tune(sock, unacknowledged_s=self._broker.keepalive_s / 2)
 
     def _connected(
         self, client: paho.Client, _data: Any, flags: paho.ConnectFlags, code: ReasonCode, properties: Properties | None
     ) -> None:
-        if code.is_failure:
-            self._ended = f"the broker refused us: {code}"
+        found = reason(code.value) if code.is_failure else self._unfit(properties)
+        if found is not None:
+            self._note(found, f"the broker refused us: {_told(found, properties)}")
             self._shut(client)
             return
         offered = getattr(properties, "MaximumPacketSize", None)
+        self._window_n = max(1, min(self._most_n, getattr(properties, "ReceiveMaximum", self._most_n)))
+        self._keepalive_s = float(getattr(properties, "ServerKeepAlive", self._broker.keepalive_s))
         if self._filters:
             # retain handling 1: what is retained comes once per session; as published: else it cannot be recognised
             options = SubscribeOptions(qos=1, retainAsPublished=True, retainHandling=1)
             client.subscribe([(each, options) for each in self._filters])
         self._up = True
-        room = MAX_MESSAGE_BYTES if offered is None else min(MAX_MESSAGE_BYTES, int(offered) - 4096)
-        self._on_opened(Opened(flags.session_present, max(1024, room)))
+        room = self._most_bytes if offered is None else min(self._most_bytes, int(offered) - _BESIDE_BYTES)
+        self._limit_bytes = max(LEAST_BYTES, room)
+        self._on_opened(Opened(flags.session_present, self._limit_bytes, self._tls is None or self._tls.dates))
+
+    def _unfit(self, properties: Properties | None) -> Reason | None:
+        """Say why a broker that lets us in is of no use: it would refuse the first message all the same."""
+        if getattr(properties, "MaximumQoS", 1) < 1:
+            return reason(_NO_QOS)
+        if self._will is not None and not getattr(properties, "RetainAvailable", 1):
+            return reason(_NO_RETAIN)
+        wild = any("+" in each or "#" in each for each in self._filters)
+        return reason(_NO_WILDCARD) if wild and not getattr(properties, "WildcardSubscriptionAvailable", 1) else None
+
+    def _note(self, found: Reason, text: str) -> None:
+        """Keep why the broker ends this, and what the next attempt does about it."""
+        self._ended = text
+        self._patience.refused(found)
+        if found.code == _TOO_LARGE:
+            self._most_bytes = max(LEAST_BYTES, self._limit_bytes // 2)
+        elif found.code == _TOO_MANY:
+            self._most_n = max(1, self._window_n // 2)
 
     def _disconnected(
-        self, _client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Properties | None
+        self, _client: paho.Client, _data: Any, flags: Any, code: ReasonCode, properties: Properties | None
     ) -> None:
-        if self._ended is None:
-            taken = getattr(code, "value", None) == _TAKEN_OVER
-            self._ended = "another client took this session over" if taken else f"disconnected: {code}"
+        if self._ended is not None:
+            return
+        if flags.is_disconnect_packet_from_server:
+            found = reason(code.value)
+            self._note(found, _told(found, properties))
+        else:
+            self._ended = BROKEN.words
+            self._is_unsaid = self._is_closed_in_order
+
+    def _subscribed(
+        self, client: paho.Client, _data: Any, _mid: int, codes: list[ReasonCode], _properties: Properties | None
+    ) -> None:
+        answers = zip(self._filters, codes, strict=False)
+        self._patience.subscribed({wanted: reason(code.value) for wanted, code in answers if code.is_failure})
+        if any(code.is_failure for code in codes) and self.trouble is not None:
+            # A device that cannot hear is not there: its controllers must not believe that a command reaches it.
+            self._ended = f"the broker refused us: {self.trouble.words}"
+            self._shut(client)
 
     def _published(
         self, _client: paho.Client, _data: Any, mid: int, code: ReasonCode, _properties: Properties | None
     ) -> None:
         settled = self._flight.pop(mid, None)
+        self._moved_s = self._monotonic()
+        self._patience.published(reason(code.value) if code.is_failure else None, self._moved_s)
+        self.nobody_listened = code.value == _NOBODY
         if settled is not None:
             settled(not code.is_failure)
 
@@ -322,13 +447,22 @@ class Link:
                     getattr(properties, "CorrelationData", None),
                     getattr(properties, "ResponseTopic", None),
                     getattr(properties, "MessageExpiryInterval", None),
+                    getattr(properties, "ContentType", None),
                 )
             )
         except LinkError as error:
             self.refuse_session(str(error))
             return
-        if message.qos:
+        if message.qos and self._holding:
+            self._held.append((message.mid, message.qos))
+        elif message.qos:
             client.ack(message.mid, message.qos)
+
+
+def _told(found: Reason, properties: Properties | None) -> str:
+    """Return the words for *found*, with what the broker itself says; where it sends us is told, not followed."""
+    more = [str(getattr(properties, name, "")) for name in ("ReasonString", "ServerReference")]
+    return "; ".join([found.words, *(text[:200] for text in more if text)])
 
 
 def _topic_of(message: paho.MQTTMessage) -> str:
@@ -340,7 +474,7 @@ def _topic_of(message: paho.MQTTMessage) -> str:
 
 def _publish_properties(message: Message) -> Properties:
     properties = _properties(PacketTypes.PUBLISH)
-    properties.PayloadFormatIndicator = 1
+    properties.PayloadFormatIndicator = 0 if message.content_type.endswith("+gzip") else 1
     properties.ContentType = message.content_type
     if message.correlation is not None:
         properties.CorrelationData = message.correlation
@@ -355,11 +489,6 @@ def _publish_properties(message: Message) -> Properties:
 
 def _properties(packet: int) -> Properties:
     return Properties(packet)  # type: ignore[no-untyped-call]
-
-
-def _undelivered(sock: Any) -> int:
-    """Count bytes that TLS has decrypted already: `select` does not see them."""
-    return int(sock.pending()) if isinstance(sock, ssl.SSLSocket) else 0
 
 
 def _nothing(*_: Any) -> None:

@@ -1,8 +1,9 @@
 """Two files that bind a device to its controllers: the device's signed identity out, a signed grant in.
 
 Covers: a grant for another device (refused by key), an altered grant (refused by signature), a second controller that
-wants to take over (refused unless the person at the device says so). Does not cover: who stands at the device;
-whoever may write its home may enrol it.
+wants to take over (refused unless the person at the device says so), a card that was copied to another board (refused
+by the board's number). Does not cover: who stands at the device; whoever may write its home may enrol it. Boards that
+have no number of their own: a machine id is copied with the card.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from appliance import lasting
 from appliance.contracts.enrolment import BrokerSettings, DeviceIdentity, EnrolledController, Enrolment, Role
 from appliance.contracts.rotation import SignedRotation
 from appliance.errors import TrustError
-from appliance.trust import rotation
+from appliance.trust import certificates, keys, rotation
 from appliance.trust.keys import PublicKey, SigningKey
 from appliance.trust.signature import holds, read_sealed, sealed
 
@@ -25,12 +27,38 @@ def load(home: Path) -> Enrolment | None:
     """Return to whom the device in *home* belongs; None when it stands alone.
 
     Raises:
-        TrustError: the file is damaged, altered, or made for another device's key.
+        TrustError: the file is damaged, altered, or made for another device's key or another board.
     """
     path = home / ENROLMENT
     if not path.exists():
         return None
     return _checked(path, home)
+
+
+def is_copied(home: Path) -> bool:
+    """Tell whether *home* was enrolled on another board: then its key is that board's, too."""
+    try:
+        _, enrolment = read_sealed(home / ENROLMENT, Enrolment, limit_bytes=_MAX_BYTES)
+    except TrustError:
+        return False
+    return _is_elsewhere(enrolment)
+
+
+def become_another(home: Path) -> None:
+    """Let the device in *home* be another one, with a key of its own; its next start begins a ledger of its own.
+
+    Raises:
+        TrustError: systemd keeps the key, so that only its owner can exchange it.
+    """
+    if keys.credential() is not None:
+        raise TrustError(
+            "this card was copied from another board, and systemd gives it that board's key: give it one of its own"
+            " (`openssl genpkey -algorithm ed25519`), and ask again"
+        )
+    for path in (rotation.ROTATIONS, rotation.OLD_KEY, rotation.NEXT_KEY, keys.DEVICE_KEY):
+        (home / path).unlink(missing_ok=True)
+    certificates.discard(home)
+    lasting.keep_names(home / keys.DEVICE_KEY.parent)
 
 
 def device_name(home: Path, key: SigningKey) -> str:
@@ -66,9 +94,29 @@ def read_request(path: Path) -> DeviceIdentity:
 
 
 def write_grant(
-    controller: SigningKey, name: str, identity: DeviceIdentity, broker: BrokerSettings, path: Path, *, role: Role
+    controller: SigningKey,
+    name: str,
+    identity: DeviceIdentity,
+    broker: BrokerSettings,
+    path: Path,
+    *,
+    role: Role,
+    sealing_key: str = "",
+    counter: int = 0,
+    group_counter: int = 0,
+    grant_id: str = "",
+    certificate: str = "",
+    authority: str = "",
 ) -> Enrolment:
     """Write the grant that makes the device of *identity* listen to *controller*.
+
+    Args:
+        sealing_key: to which the device encrypts what it puts on a stick.
+        counter: only commands of a higher one count.
+        group_counter: the same of commands to all.
+        grant_id: random; another one for each grant.
+        certificate: what was issued to the device's request; empty where its files are put there by hand.
+        authority: whom it is to believe.
 
     Raises:
         TrustError: the file cannot be written.
@@ -77,8 +125,21 @@ def write_grant(
         site=identity.site,
         device=identity.device,
         device_key=PublicKey.from_hex(identity.public_key).key_id,
-        controllers=(EnrolledController(public_key=controller.public.raw.hex(), name=name, role=role),),
+        hardware_id=identity.hardware_id,
+        grant=grant_id,
+        controllers=(
+            EnrolledController(
+                public_key=controller.public.raw.hex(),
+                name=name,
+                role=role,
+                sealing_key=sealing_key,
+                counter=counter,
+                group_counter=group_counter,
+            ),
+        ),
         broker=broker,
+        certificate=certificate,
+        authority=authority,
     )
     _write(path, sealed(controller, grant))
     return grant
@@ -94,12 +155,21 @@ def install(home: Path, grant: Path, *, replace: bool = False) -> Enrolment:
         TrustError: it is for another device, altered, or another controller's and *replace* was not said.
     """
     enrolment = _checked(grant, home)
-    before = load(home)
-    known = {c.public_key for c in before.controllers} if before else set()
+    known = _controllers(home)
     if known and known.isdisjoint(c.public_key for c in enrolment.controllers) and not replace:
         raise TrustError(f"{home} belongs to another controller already; say --replace to give it away")
+    certificates.take(home, enrolment.device, certificate=enrolment.certificate, authority=enrolment.authority)
     _write(home / ENROLMENT, grant.read_bytes())
     return enrolment
+
+
+def _controllers(home: Path) -> set[str]:
+    """Return the keys that the device in *home* listened to, also where its enrolment holds no more."""
+    try:
+        _, before = read_sealed(home / ENROLMENT, Enrolment, limit_bytes=_MAX_BYTES)
+    except TrustError:
+        return set()
+    return {c.public_key for c in before.controllers}
 
 
 def hardware_id() -> str:
@@ -122,7 +192,27 @@ def _checked(path: Path, home: Path) -> Enrolment:
         raise TrustError(
             f"{path}: made for the key {enrolment.device_key}, this device has {device.key_id}; enrol this device again"
         )
-    return enrolment
+    if _is_elsewhere(enrolment):
+        raise TrustError(
+            f"{path}: made for another board; this card was copied, or moved: enrol this device again"
+            " (`appliance fleet request` gives it a key of its own)"
+        )
+    return enrolment.model_copy(update={"broker": _at(home, enrolment.broker)})
+
+
+def _at(home: Path, broker: BrokerSettings) -> BrokerSettings:
+    """Return *broker* with its files where this device has them: a controller does not know where the home lies."""
+    files = {
+        name: str(home / path)
+        for name in ("ca_file", "certificate_file", "key_file", "password_file")
+        if (path := getattr(broker, name)) is not None
+    }
+    return broker.model_copy(update=files)
+
+
+def _is_elsewhere(enrolment: Enrolment) -> bool:
+    here = hardware_id()
+    return bool(enrolment.hardware_id and here and enrolment.hardware_id != here)
 
 
 def _is_for(key_id: str, device: SigningKey, rotations: tuple[SignedRotation, ...]) -> bool:

@@ -119,6 +119,8 @@ def load(path: Path) -> SigningKey:
             raise TrustError(f"key {path} is no regular file")
         mode = path.stat().st_mode & 0o777
         pem = path.read_bytes()
+    except FileNotFoundError as error:
+        raise TrustError(f"key {path} is missing; restore it, or copy it with the rest of its folder") from error
     except OSError as error:
         raise TrustError(f"key {path}: {error.strerror}; start the appliance as the user who owns it") from error
     # The mask of systemd's access list stands where a group's rights do; others never have any.
@@ -144,13 +146,26 @@ def make_new(path: Path) -> SigningKey:
     return load_or_make(path)
 
 
+def fleeting() -> SigningKey:
+    """Return a new key that is kept nowhere and ends with the process: for simulations."""
+    return SigningKey(Ed25519PrivateKey.generate())
+
+
 def new_pem() -> bytes:
     """Return a new private key, as key files hold it."""
     return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def _make(path: Path) -> None:
-    pem = new_pem()
+    keep_pem(path, new_pem())
+
+
+def keep_pem(path: Path, pem: bytes) -> None:
+    """Keep a private key in *path*, for its owner alone; one that is there already stays.
+
+    Raises:
+        TrustError: the file cannot be written.
+    """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         lasting.make_folder(path.parent, 0o700)

@@ -29,6 +29,7 @@ _EVENTS: Final = {
     "epoch": "a new ledger began",
     "emergency": "",  # said by its facts
     "refused_message": "",
+    "command": "",
     "gap": "a gap",
     "key_rotated": "the device has a new key",
     "salvaged": "what could be saved of a damaged database was saved",
@@ -261,6 +262,8 @@ def _event_text(kind: str, facts: dict[str, Any]) -> str:
             return "EMERGENCY STOP" if facts.get("latched") else "emergency stop released"
         case "refused_message":
             return f"a message was refused: {facts.get('reason') or facts.get('code') or 'not ours'}"
+        case "command":
+            return f"the fleet's {facts.get('command')}: {facts.get('life')}"
         case "epoch" if facts.get("reason") == "damaged":
             return "the database was damaged; a new ledger began"
         case "laws" if facts.get("barred"):

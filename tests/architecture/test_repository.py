@@ -96,7 +96,8 @@ def test_every_message_of_the_journal_is_a_constant_of_the_source() -> None:
 
 def test_the_command_line_speaks_through_the_one_way_to_a_terminal() -> None:
     past_it = []
-    for path in sorted((ROOT / "appliance" / "cli").rglob("*.py")):
+    folders = [ROOT / "appliance" / name for name in ("cli", "fleet", "simulation")]
+    for path in sorted(path for folder in folders for path in folder.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:
                 case (

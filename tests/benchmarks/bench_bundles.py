@@ -5,6 +5,7 @@ python tests/benchmarks/bench_bundles.py [MEGABYTES]
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import os
 import platform
@@ -65,13 +66,18 @@ def looked_at(tar, root, folder):
 
 def main():
     """Print a table."""
-    megabytes = int(sys.argv[1]) if len(sys.argv) > 1 else 30
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("megabytes", type=int, nargs="?", default=30, help="of the network in the bundle")
+    asked.add_argument("child", type=Path, nargs="*", help=argparse.SUPPRESS)
+    given = asked.parse_args()
+    megabytes = given.megabytes
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        if len(sys.argv) > 2:  # the child: its memory is its own
-            root = Path(sys.argv[3]).read_bytes()
+        if given.child:  # its memory is its own
+            tar, site_root = given.child
+            root = site_root.read_bytes()
             before = highest_mb()
-            rounds = [looked_at(Path(sys.argv[2]), root, folder / str(n)) for n in range(ROUNDS_N)]
+            rounds = [looked_at(tar, root, folder / str(n)) for n in range(ROUNDS_N)]
             after = highest_mb()
             for name, n in (("copy", 0), ("check every byte", 1), ("signatures of two, root", 2)):
                 cpu, wall = (statistics.median(r[n][k] for r in rounds) for k in (0, 1))

@@ -8,26 +8,31 @@ import sqlite3
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
+from appliance import settings
 from appliance.agent import rekeying
 from appliance.agent.admission import Admission
 from appliance.agent.announcing import Description, Identity
 from appliance.agent.bundles import Bundles
 from appliance.agent.checkpointing import Checkpointer
+from appliance.agent.commands.configuring import Configuring
 from appliance.agent.downlink import Downlink
 from appliance.agent.updating import Updater
 from appliance.agent.uplink import Uplink, UplinkSettings
 from appliance.contracts.audit import AuditRecord, Moment
 from appliance.contracts.canary import CanaryReport, Check
 from appliance.contracts.enrolment import BrokerSettings, Role
-from appliance.contracts.envelope import Command, PingBody
+from appliance.contracts.envelope import FINAL, Command, PingBody
 from appliance.contracts.home import Home
 from appliance.contracts.local import Outcome
+from appliance.contracts.topics import EVERY_DEVICE
 from appliance.errors import StorageError
-from appliance.fleet import enrolling
+from appliance.fleet import enrolling, numbering
 from appliance.fleet.collector import Collector
-from appliance.fleet.dispatcher import Dispatcher
 from appliance.fleet.home import make
+from appliance.fleet.many import Many, Progress
+from appliance.settingsfile.remote import Wishes
 from appliance.storage import audit, checkpoints, database, inbox, meta, outbox, signed
 from appliance.storage.signed import Signed
 from appliance.transport.mqtt import Link, Message
@@ -43,13 +48,19 @@ class RigClock:
 
     def __init__(self):
         self.offset = timedelta(0)
+        self.skipped_s = 0.0
         self.trusted = True
 
     def now(self):
         return datetime.now(UTC) + self.offset
 
     def monotonic_s(self):
-        return time.monotonic()
+        return time.monotonic() + self.skipped_s
+
+    def skip(self, seconds):
+        """Let time go by at once, on every clock."""
+        self.skipped_s += seconds
+        self.offset += timedelta(seconds=seconds)
 
     def is_trusted(self):
         return self.trusted
@@ -80,6 +91,7 @@ class DeviceRig:
         self.performed = []
         self.refused = []
         self.stops = []
+        self.restarts = []
         self.complaints = []
         self.word = "ready"
         self.examine = passes
@@ -128,6 +140,15 @@ class DeviceRig:
             append=self.append,
             answered=lambda: self.uplink.wake(),  # noqa: PLW0108 -- made further down
         )
+        self.configuring = Configuring(
+            Wishes(self.home, settings.FILE_NAME, settings.load(self.home)),
+            lambda: self.downlink.memory,
+            site=self.enrolment.site,
+            device=self.enrolment.device,
+            clock=self.clock,
+            restart=lambda: self.restarts.append(self.boot),
+            changed=lambda: self.uplink.reconfigured(),  # noqa: PLW0108 -- there is no uplink yet
+        )
         self.downlink = Downlink(
             db=self.db,
             enrolment=self.enrolment,
@@ -139,6 +160,7 @@ class DeviceRig:
             chance=random.Random(1),
             trust=lambda data, _issuer: self.admission.accept(data),
             update=self.updater.wake,
+            configuring=self.configuring,
         )
         self.uplink = Uplink(
             db=self.db,
@@ -154,6 +176,7 @@ class DeviceRig:
             note=lambda event, facts: self.note({"event": event, **facts}),
             checkpoint=self.newest_checkpoint,
             chance=random.Random(2),
+            report=self.configuring.reported,
         )
         self.uplink.start()
         self.updater.start()
@@ -174,7 +197,7 @@ class DeviceRig:
                 return self.bundles.bring(wanted.name, wanted.peer)
             case "activate":
                 return self.bundles.activate(wanted.name, wanted.peer)
-        return self.bundles.roll_back(wanted.peer)
+        return self.bundles.roll_back(wanted.peer, wanted.name)
 
     def note(self, facts):
         audit.append(self.db, AuditRecord(kind="note", moment=self.clock.moment(), facts=facts))
@@ -263,14 +286,25 @@ class DeviceRig:
         self.uplink.wake()
 
 
+class Sent(NamedTuple):
+    """Every answer that came in time, and how far the devices were then."""
+
+    answers: tuple
+    progress: Progress
+
+    def final(self):
+        """Return the answer that ends it, if it came."""
+        return next((one for one in reversed(self.answers) if one.life in FINAL), None)
+
+
 class FleetRig:
     """A controller, its collector, and whatever devices a test enrols; everything is stopped at the end."""
 
-    def __init__(self, folder, port, **broker):
+    def __init__(self, folder, port, *, postgresql=None, **broker):
         self.folder = folder
         self.port = port
         self.broker = broker_settings(port, **broker)
-        self.home = make(folder / "controller", site=SITE)
+        self.home = make(folder / "controller", site=SITE, postgresql=postgresql)
         self.home.use_broker(self.broker)
         self.seen = []
         self.links = []
@@ -303,8 +337,13 @@ class FleetRig:
         return rig.start() if start else rig
 
     def send(self, device, body, *, wait_s=8.0, expires_s=60.0):
-        dispatcher = Dispatcher(self.home, now=self.now, chance=random.Random(4))
-        return dispatcher.send(device, body, wait_s=wait_s, expires_s=expires_s)
+        """Send *body* to *device* (or `all`) as `fleet send` does, and return what came of it."""
+        answers = []
+        many = Many(self.home, now=self.now, chance=random.Random(4), on_answer=answers.append)
+        names = sorted(self.home.device_keys()) if device == EVERY_DEVICE else [device]
+        more = {"wait_s": wait_s, "expires_s": expires_s, "because": "test", "as_one": device == EVERY_DEVICE}
+        progress = many.send(names, body, **more)
+        return Sent(tuple(answers), progress)
 
     def tap(self, *filters):
         tap = Tap(self.broker, filters)
@@ -322,25 +361,23 @@ class FleetRig:
                 time.sleep(0.02)
 
     def upto(self, stream, device="lamp"):
-        rows = list(self.home.db.query("select upto from streams where stream = ? and device = ?", [stream, device]))
+        rows = self.home.db.rows("select upto from streams where stream = ? and device = ?", [stream, device])
         return rows[-1]["upto"] if rows else 0
 
     def records(self, stream, device="lamp"):
-        return list(
-            self.home.db.query(
-                "select * from records where stream = ? and device = ? order by epoch, seq", [stream, device]
-            )
+        return self.home.db.rows(
+            "select * from records where stream = ? and device = ? order by epoch, seq", [stream, device]
         )
 
     def command(self, device="lamp", body=None, **changes):
-        """A command as the dispatcher would sign it, for tests that alter one thing."""
+        """A command as the controller would sign it, for tests that alter one thing."""
         now = self.now()
         key_id = self.home.key.key_id
         fields = {
             "audience": device,
             "issuer": key_id,
             "correlation": secrets.token_hex(16),
-            "counter": self.home.next_counter(),
+            "counter": numbering.next_number(self.home, device),
             "issued_at": now,
             "expires_at": now + timedelta(seconds=60),
             "response_topic": f"edge/v1/{SITE}/{device}/rsp/{key_id}",

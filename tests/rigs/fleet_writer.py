@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance.contracts.envelope import Batch, Item, State
-from appliance.fleet import ingest
+from appliance.fleet import ingest, numbering
 from appliance.fleet.home import open_home
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -25,7 +25,7 @@ def main(folder, what, times):
         else:
             said = {"boot": 1, "session": n, "nonce": "n", "time": "trusted", "epoch": "e", "at": NOW}
             ingest.store_state(home, State(site="site", device="lamp", state="ready", **said), NOW)
-            home.next_counter()
+            numbering.next_number(home, "lamp")
     home.close()
 
 

@@ -176,13 +176,13 @@ def _ask_for_much(home, life, requests_n, controller):
                     appliance.undo()
 
     def remote():
-        from appliance.fleet.dispatcher import Dispatcher
+        from appliance.fleet.many import Many
 
         home = controller()
         for n in range(requests_n // 6):
-            dispatcher = Dispatcher(home, now=lambda: datetime.now(UTC), chance=random.Random(4))
+            many = Many(home, now=lambda: datetime.now(UTC), chance=random.Random(4))
             call = CallBody(tool="press_button", arguments={"button": f"c{life}-{n}"})
-            dispatcher.send("rig-device", call, wait_s=5.0, expires_s=60.0)
+            many.send(["rig-device"], call, wait_s=5.0, expires_s=60.0, because="rig")
         home.close()
 
     askers = [threading.Thread(target=local, args=("a",)), threading.Thread(target=local, args=("b",))]

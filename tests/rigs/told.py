@@ -9,6 +9,7 @@ import json
 
 from appliance.agent.downlink import request_id_of
 from appliance.contracts.envelope import Batch, Command, Response, parse_payload, parse_signed
+from appliance.contracts.packing import PACKED, PLAIN, unpacked
 from appliance.contracts.topics import Channel, Topic
 from appliance.trust import notes
 
@@ -109,6 +110,8 @@ class Told:
                 packet_id, at = int.from_bytes(body[at : at + 2], "big"), at + 2
             size, at = _varint(body, at)
             payload = body[at + size :]
+            # The content type is among the properties that are skipped here; no JSON begins with gzip's first bytes.
+            payload = unpacked(payload, PACKED if payload.startswith(b"\x1f\x8b") else PLAIN)
             if op.kind == "H":
                 self._heard[op.file, packet_id] = (topic, payload)
             else:

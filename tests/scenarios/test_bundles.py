@@ -119,7 +119,7 @@ def test_a_folder_and_its_tar_have_the_same_checks(device, release, ceremony, si
 def test_a_release_is_installed_tried_activated_on_trial_and_rolled_back(device, release):
     assert device.ask(InstallBundle(path=str(release()))).result["slot"] == "a"
     assert device.list()["decides"] == "shipped"
-    assert device.ask(InstallBundle(path=str(device.site.folder / "release-2"))).error == "busy"
+    assert device.ask(InstallBundle(path=str(device.site.folder / "release-2"))).error == "installed"
 
     activated = device.ask(ActivateBundle(bundle="pointer-small/0.2.0"))
 
@@ -261,7 +261,7 @@ def test_refusals_of_whoever_may_ask_for_nothing_do_not_count(device, release):
 def test_the_word_that_it_cannot_wait_may_come_later(device, release, site):
     folder = release()
     assert device.ask(InstallBundle(path=str(folder))).ok
-    assert device.ask(InstallBundle(path=str(folder))).error == "busy"
+    assert device.ask(InstallBundle(path=str(folder))).error == "installed"
     (folder / "urgent.json").write_bytes(site.urgent(folder / "bundle", (site.ann, site.bob, site.cem)))
 
     again = device.ask(InstallBundle(path=str(folder)))

@@ -217,7 +217,7 @@ def test_without_a_bundle_words_are_refused_and_calls_still_work(bench):
 
 
 def test_a_full_disk_refuses_acts_and_heals_without_a_restart(appliance):
-    client = Appliance(appliance.home.root, wait_s=0.5)
+    client = Appliance(appliance.home.root, wait_s=30)
     connection = appliance.db.connection
     connection.execute(f"pragma max_page_count = {connection.execute('pragma page_count').fetchone()[0]}")
     said = None
@@ -309,7 +309,7 @@ def test_a_fault_in_one_request_is_an_outcome_and_the_device_goes_on(appliance):
 def test_a_stop_on_a_full_disk_is_recorded_when_the_disk_has_room_again(appliance):
     connection = appliance.db.connection
     connection.execute(f"pragma max_page_count = {connection.execute('pragma page_count').fetchone()[0]}")
-    client = Appliance(appliance.home.root, wait_s=0.5)
+    client = Appliance(appliance.home.root, wait_s=30)
     with pytest.raises(ApplianceError, match="free some space"):
         for n in range(200):
             client.call("no_such_tool", {"n": n})

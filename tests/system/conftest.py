@@ -20,6 +20,11 @@ def mosquitto_rig():
 
 
 @pytest.fixture
+def authority_rig():
+    return _rig("authority")
+
+
+@pytest.fixture
 def broker(tmp_path, mosquitto_rig):
     (tmp_path / "broker").mkdir()
     mosquitto = mosquitto_rig.Mosquitto(tmp_path / "broker").start()

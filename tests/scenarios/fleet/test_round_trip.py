@@ -73,9 +73,9 @@ def test_the_ledger_arrives_and_gives_the_root_that_the_device_signed(fleet):
         device.note({"n": n})
     device.checkpointer.sign()
 
-    fleet.until(lambda: any(row["checked"] == 1 for row in fleet.home.db.query("select * from checkpoints")))
+    fleet.until(lambda: any(row["checked"] == 1 for row in fleet.home.db.rows("select * from checkpoints")))
 
-    assert list(fleet.home.db.query("select * from faults")) == []
+    assert fleet.home.db.rows("select * from faults") == []
 
 
 def test_nothing_is_deleted_while_no_controller_has_it(fleet):

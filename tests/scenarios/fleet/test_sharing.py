@@ -7,6 +7,7 @@ import pytest
 
 from appliance.contracts.enrolment import Role
 from appliance.contracts.envelope import AskBody, CallBody
+from appliance.contracts.packing import unpacked
 from appliance.fleet import enrolling
 from appliance.storage import outbox
 
@@ -46,15 +47,15 @@ def talked_to(fleet, bench):
         fleet.until(is_told, wait_s=20)
         tap.pump(0.5)
         assert len(tap.heard) > 5
-        said = "\n".join(_opened(message.payload) for message in tap.heard)
+        said = "\n".join(_opened(message) for message in tap.heard)
         return said, [json.loads(row["body"]) for row in fleet.records("audit")]
 
     return talk
 
 
-def _opened(payload):
+def _opened(message):
     """Return a message as text, its signed payload unpacked, and what was packed in that."""
-    text = payload.decode(errors="replace")
+    text = unpacked(message.payload, message.content_type).decode(errors="replace")
     return text.replace('\\\\"', '"').replace('\\"', '"')
 
 
@@ -66,7 +67,7 @@ def test_by_default_no_word_that_anybody_said_leaves_the_device(talked_to, bench
     assert [word for word in WORDS if word in said] == []
     assert "add_note" in said
     assert all(set(body) == {"body"} for body in bodies)
-    assert fleet.home.db.execute("select count(*) from faults").fetchone()[0] == 0
+    assert fleet.home.db.rows("select * from faults") == []
 
 
 def test_counts_say_that_something_was_decided_and_nothing_else(talked_to, fleet):
@@ -81,8 +82,8 @@ def test_counts_say_that_something_was_decided_and_nothing_else(talked_to, fleet
     reports = [json.loads(row["body"]) for row in fleet.records("evt")]
     assert {name for report in reports for name in report} == {"status", "latency_ms", "bundle_sha256", "software"}
     # The controller grows the same tree from the leaves, and holds the device's checkpoints against it.
-    fleet.until(lambda: fleet.home.db.execute("select count(*) from checkpoints where checked = 1").fetchone()[0])
-    assert fleet.home.db.execute("select count(*) from faults").fetchone()[0] == 0
+    fleet.until(lambda: fleet.home.db.rows("select * from checkpoints where checked = 1"))
+    assert fleet.home.db.rows("select * from faults") == []
 
 
 def test_words_travel_where_the_owner_says_so_with_the_salts_that_prove_them(talked_to, fleet):
@@ -91,7 +92,7 @@ def test_words_travel_where_the_owner_says_so_with_the_salts_that_prove_them(tal
     assert [word for word in WORDS if word not in said] == []
     personal = [body["personal"] for body in bodies if "personal" in body]
     assert all(set(entry) == {"salt", "value"} for values in personal for entry in values.values())
-    assert fleet.home.db.execute("select count(*) from faults").fetchone()[0] == 0
+    assert fleet.home.db.rows("select * from faults") == []
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def commanded(fleet, bench):
         ]
         fleet.until(lambda: all(one.answers and one.answers[-1].code != "received" for one in sent), wait_s=20)
         tap.pump(0.5)
-        said = "\n".join(_opened(message.payload) for message in tap.heard)
+        said = "\n".join(_opened(message) for message in tap.heard)
         return said, [one.answers[-1] for one in sent]
 
     return command

@@ -13,7 +13,7 @@ from appliance.trust.signature import sealed
 
 
 def faults(fleet):
-    return {row["what"] for row in fleet.home.db.query("select what from faults")}
+    return {row["what"] for row in fleet.home.db.rows("select what from faults")}
 
 
 def known_key(fleet, device="lamp"):
@@ -21,7 +21,7 @@ def known_key(fleet, device="lamp"):
 
 
 def checked(fleet):
-    return [row["size"] for row in fleet.home.db.query("select size from checkpoints where checked = 1 order by size")]
+    return [row["size"] for row in fleet.home.db.rows("select size from checkpoints where checked = 1 order by size")]
 
 
 def test_the_newest_checkpoint_stands_at_the_broker_as_any_tool_reads_it(fleet):
@@ -91,7 +91,7 @@ def test_a_controller_follows_a_new_key_and_commands_go_on(fleet):
     device.checkpointer.sign()
     fleet.until(lambda: checked(fleet))
     assert faults(fleet) == set()
-    assert [row["old_key"] for row in fleet.home.db.query("select * from rotations")] != []
+    assert [row["old_key"] for row in fleet.home.db.rows("select * from rotations")] != []
 
 
 def test_a_controller_that_was_away_for_several_rotations_follows_them_all(fleet):
@@ -111,7 +111,7 @@ def test_a_controller_that_was_away_for_several_rotations_follows_them_all(fleet
 
     fleet.until(lambda: fleet.upto("evt") == 5, wait_s=20)
     fleet.until(lambda: known_key(fleet) == rotation.current(device.home).key_id)
-    assert len(list(fleet.home.db.query("select * from rotations"))) == 3
+    assert len(fleet.home.db.rows("select * from rotations")) == 3
     assert not faults(fleet) & {"bad_signature", "unknown_key", "key_refused", "forked"}
 
 

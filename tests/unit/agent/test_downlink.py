@@ -2,22 +2,39 @@
 
 import random
 import secrets
+import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from appliance.agent.downlink import Downlink
-from appliance.agent.refusals import MOST_PER_MINUTE, Codes
+from appliance.agent.refusals import MOST_PER_MINUTE, UNRECORDED, Codes
+from appliance.agent.replying import advance
 from appliance.contracts.bundle import Accepted, NotAdmitted
 from appliance.contracts.canonical import canonical
 from appliance.contracts.enrolment import BrokerSettings, EnrolledController, Enrolment, Role
-from appliance.contracts.envelope import Ack, AskBody, CallBody, Command, PingBody, StopBody, TrustBody, UpdateBody
+from appliance.contracts.envelope import (
+    Ack,
+    AskBody,
+    CallBody,
+    Command,
+    DiagnoseBody,
+    EventBody,
+    PingBody,
+    SetConfigBody,
+    StopBody,
+    TrustBody,
+    UpdateBody,
+)
+from appliance.contracts.local import Outcome
 from appliance.contracts.request import OriginKind
 from appliance.errors import StorageError
-from appliance.storage import counters, database, inbox, replies, updates
+from appliance.storage import counters, database, floors, inbox, replies, updates
 from appliance.transport.mqtt import Incoming
 from appliance.trust import keys
 from appliance.trust.signature import sealed, sign
@@ -57,17 +74,25 @@ class Bench:
     role: Role = Role.OPERATOR
     trust: Callable | None = None
     update: Callable | None = None
+    floors: Path | None = None
+    more: tuple = ()
+    broken: bool = False
 
     def downlink(self):
         enrolment = Enrolment(
             site="home",
             device="lamp",
             device_key="0" * 16,
-            controllers=(EnrolledController(public_key=self.controller.public.raw.hex(), name="boss", role=self.role),),
+            controllers=(
+                EnrolledController(public_key=self.controller.public.raw.hex(), name="boss", role=self.role),
+                *self.more,
+            ),
             broker=BrokerSettings(host="127.0.0.1", port=1),
         )
 
         def refuse(code, facts):
+            if self.broken:
+                raise StorageError("no space left on the disk")
             self.refused.append(code)
             self.facts.append(facts)
 
@@ -82,6 +107,7 @@ class Bench:
             chance=random.Random(1),
             trust=self.trust,
             update=self.update,
+            floors=self.floors,
         )
 
     def command(self, body=ASK, **changes):
@@ -164,6 +190,18 @@ def with_a_broken_signature(bench, command):
     return bench.message(command, payload=canonical(broken.model_dump(mode="json")))
 
 
+def to_all(wanted):
+    def change(bench, _command):
+        topic = f"edge/v1/home/all/rsp/{bench.controller.key_id}"
+        return bench.message(bench.command(wanted, audience="all", response_topic=topic))
+
+    return change
+
+
+def body(wanted):
+    return lambda bench, _command: bench.message(bench.command(wanted))
+
+
 REFUSALS = [
     ("retained", altered({"retained": True}), Codes.RETAINED),
     ("no correlation", altered({"correlation": None}), Codes.NO_CORRELATION),
@@ -186,7 +224,10 @@ REFUSALS = [
     ("made for one, sent to all", altered({"topic": "edge/v1/home/all/cmd/ask"}), Codes.WRONG_AUDIENCE),
     ("kind and topic differ", altered({"topic": "edge/v1/home/lamp/cmd/ping"}), Codes.MALFORMED),
     ("unknown command", altered({"topic": "edge/v1/home/lamp/cmd/format-disk"}), Codes.UNKNOWN_COMMAND),
-    ("for a later version", altered({"topic": "edge/v1/home/lamp/cmd/set-config"}), Codes.NOT_YET),
+    ("released from afar", altered({"topic": "edge/v1/home/lamp/cmd/release"}), Codes.LOCAL_ONLY),
+    ("approved from afar", altered({"topic": "edge/v1/home/lamp/cmd/approve"}), Codes.LOCAL_ONLY),
+    ("configured as a whole site", to_all(SetConfigBody(version=1)), Codes.NOT_TO_ALL),
+    ("a device that cannot", body(DiagnoseBody()), Codes.NOT_YET),
     ("no topic of ours", altered({"topic": "sensors/temp"}), Codes.MALFORMED),
     ("upward channel", altered({"topic": "edge/v1/home/lamp/state"}), Codes.UNEXPECTED),
     ("expired", resigned(expires_at=NOW, issued_at=NOW - timedelta(seconds=5)), Codes.EXPIRED),
@@ -223,7 +264,10 @@ def test_a_refusal_is_answered_with_its_status_when_it_can_be(bench, name, chang
 
 
 def test_every_code_has_a_case_or_a_test_of_its_own():
-    elsewhere = {Codes.CORRELATION_REUSED, Codes.REPLAY, Codes.ROLE, Codes.NONCE_NEEDED}
+    elsewhere = {Codes.CORRELATION_REUSED, Codes.REPLAY, Codes.ROLE, Codes.NONCE_NEEDED, Codes.COUNTERS_LOST}
+    elsewhere |= {Codes.REVOKED}
+    # of configurations: tests/unit/agent/test_configuring.py
+    elsewhere |= {Codes.OLD_VERSION, Codes.OTHER_VERSION, Codes.OWNER_ONLY, Codes.BAD_CONFIG}
 
     assert {case[2] for case in REFUSALS} | elsewhere == set(Codes)
 
@@ -304,9 +348,18 @@ def test_without_trusted_time_an_act_needs_the_nonce_of_this_start(bench):
     assert bench.refused == ["nonce_needed"]
     downlink.receive(bench.message(bench.command(nonce="nonce-now")))
 
+    # How long it may wait is known all the same: nobody knows the time, but the broker counts the interval down.
     request = inbox.next_queued(bench.db)
-    assert request.origin.expires_at is None
+    assert request.origin.expires_at == datetime(1970, 1, 1, 0, 1, tzinfo=UTC)
     assert bench.refused == ["nonce_needed"]
+
+
+def test_without_trusted_time_a_command_waits_no_longer_than_the_broker_says(bench):
+    bench.clock = Clock(at=datetime(1970, 1, 1, tzinfo=UTC), trusted=False)
+
+    bench.downlink().receive(bench.message(bench.command(nonce="nonce-now"), expiry_s=7))
+
+    assert inbox.next_queued(bench.db).origin.expires_at == datetime(1970, 1, 1, 0, 0, 7, tzinfo=UTC)
 
 
 def test_a_stop_needs_no_trusted_time_and_no_queue(bench):
@@ -340,32 +393,182 @@ def test_a_command_that_cannot_be_kept_is_left_to_the_broker(bench):
     assert counters.highest(bench.db) == {}
 
 
-def test_group_commands_that_act_are_for_a_later_version(bench):
-    key = bench.controller.key_id
-    group = {"audience": "all", "response_topic": f"edge/v1/home/all/rsp/{key}"}
-    downlink = bench.downlink()
+def group(bench):
+    return {"audience": "all", "response_topic": f"edge/v1/home/all/rsp/{bench.controller.key_id}"}
 
-    answer = downlink.receive(bench.message(bench.command(CallBody(tool="x"), **group)))
-    downlink.receive(bench.message(bench.command(PingBody(), **group)))
 
-    assert bench.refused == ["not_in_this_version"]
-    assert answer.topic == f"edge/v1/home/lamp/rsp/{key}"
-    # spread over some seconds, so that a site does not answer at once
+def test_a_command_to_all_is_a_request_that_says_so_and_its_answers_are_spread(bench):
+    bench.downlink().receive(bench.message(bench.command(CallBody(tool="x"), **group(bench), spread_s=30.0)))
+
+    request = inbox.next_queued(bench.db)
+    assert request.origin.to_all
     assert replies.unsent(bench.db, NOW, limit=9) == []
-    assert len(replies.unsent(bench.db, NOW + timedelta(seconds=5), limit=9)) == 1
+    assert len(replies.unsent(bench.db, NOW + timedelta(seconds=30), limit=9)) == 1
 
 
-def test_a_flood_of_refusals_does_not_fill_the_ledger(bench):
+def test_the_last_answer_to_all_keeps_its_distance_too(bench):
+    bench.downlink().receive(bench.message(bench.command(CallBody(tool="x"), **group(bench), spread_s=30.0)))
+    request = inbox.next_queued(bench.db)
+    first = replies.find(bench.db, request.request_id).not_before - NOW
+    done = Outcome(request_id=request.request_id, status="done", code="done")
+    inbox.done(bench.db, request.request_id, done.model_dump(mode="json"))
+    later = NOW + timedelta(seconds=12)
+
+    advance(bench.db, "lamp", later)
+
+    assert replies.find(bench.db, request.request_id).not_before == later + first
+
+
+def test_an_answer_that_was_put_off_leaves_all_the_same_when_the_clock_is_set_back(bench):
+    bench.downlink().receive(bench.message(bench.command(PingBody(), **group(bench))))
+
+    assert len(replies.unsent(bench.db, datetime(1970, 1, 1, tzinfo=UTC), limit=9)) == 1
+
+
+def test_what_is_said_to_a_workflow_is_a_request(bench):
+    bench.downlink().receive(bench.message(bench.command(EventBody(event="door_closed", workflow="airlock"))))
+
+    assert inbox.next_queued(bench.db).body.event == "door_closed"
+
+
+def test_used_counters_outlive_the_database(bench, tmp_path):
+    bench.floors = tmp_path / "floors"
+    floors.begin(bench.floors, "grant")
+    bench.downlink().receive(bench.message(bench.command(counter=70)))
+    bench.db.close()
+    bench.db = database.open_database(tmp_path / "new.db").db
+
     downlink = bench.downlink()
-    message = bench.message(bench.command(), payload=b"{}")
+    for counter in (70, 69, 71):
+        downlink.receive(bench.message(bench.command(counter=counter)))
 
-    for _ in range(1000):
+    assert bench.refused == ["replay", "replay"]
+    assert floors.read(bench.floors).counters == {bench.controller.key_id: 71}
+
+
+def test_with_database_and_file_lost_only_what_does_not_act_is_obeyed(bench, tmp_path):
+    bench.floors = tmp_path / "floors"
+    downlink = bench.downlink()
+
+    downlink.receive(bench.message(bench.command()))
+    downlink.receive(bench.message(bench.command(StopBody(reason="smoke"))))
+    assert downlink.memory.lost
+    assert bench.refused == ["counters_lost"]
+    assert bench.stops == ["smoke"]
+
+    floors.begin(bench.floors, "a new grant")
+    bench.downlink().receive(bench.message(bench.command()))
+    assert bench.refused == ["counters_lost"]
+
+
+def test_a_lost_file_is_made_again_from_the_database(bench, tmp_path):
+    bench.floors = tmp_path / "floors"
+    floors.begin(bench.floors, "grant")
+    bench.downlink().receive(bench.message(bench.command(counter=5)))
+    bench.floors.unlink()
+
+    downlink = bench.downlink()
+
+    assert not downlink.memory.lost
+    assert floors.read(bench.floors).counters == {bench.controller.key_id: 5}
+
+
+def test_only_counters_above_the_grants_count(bench):
+    key = bench.controller.public.raw.hex()
+    bench.more = (EnrolledController(public_key=key, name="boss", role=Role.OPERATOR, counter=10),)
+    downlink = bench.downlink()
+
+    downlink.receive(bench.message(bench.command(counter=10)))
+    downlink.receive(bench.message(bench.command(counter=11)))
+
+    assert bench.refused == ["replay"]
+    assert bench.db.row("select count(*) as n from inbox")["n"] == 1
+
+
+def test_a_revoked_key_is_not_listened_to_any_more_not_even_for_a_stop(bench):
+    downlink = bench.downlink()
+    downlink.memory.accept(1, [bench.controller.key_id])
+
+    downlink.receive(bench.message(bench.command(StopBody(reason="smoke"))))
+
+    assert bench.refused == ["revoked_key"]
+    assert bench.stops == []
+
+
+def test_several_threads_that_bring_the_same_command_make_one_request(bench):
+    downlink = bench.downlink()
+    message = bench.message(bench.command())
+    threads = [threading.Thread(target=downlink.receive, args=(message,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert bench.db.row("select count(*) as n from inbox")["n"] == 1
+    assert bench.refused == []
+
+
+def flood(bench, downlink, n, **changes):
+    message = bench.message(bench.command(), **changes)
+    for _ in range(n):
         downlink.receive(message)
-    assert len(bench.refused) == MOST_PER_MINUTE
-    bench.clock.monotonic = 61.0
-    downlink.receive(message)
 
-    assert bench.facts[-1]["unrecorded_before_n"] == 1000 - MOST_PER_MINUTE
+
+def test_a_flood_of_refusals_does_not_fill_the_ledger_and_the_rest_is_a_number(bench):
+    downlink = bench.downlink()
+
+    flood(bench, downlink, 1000, payload=b"{}")
+    downlink.settle()
+    assert bench.refused == ["malformed"] * MOST_PER_MINUTE
+    bench.clock.monotonic += 61.0
+    downlink.settle()
+    downlink.settle()
+
+    assert bench.refused[MOST_PER_MINUTE:] == [UNRECORDED]
+    assert bench.facts[-1]["codes"] == {"malformed": 1000 - MOST_PER_MINUTE}
+    assert bench.facts[-1]["at_least"] is False
+
+
+def test_junk_does_not_crowd_out_what_a_controller_signed(bench):
+    downlink = bench.downlink()
+
+    flood(bench, downlink, 40, payload=b"{}")
+    flood(bench, downlink, 40, correlation=b"x" * 16)
+    bench.clock.monotonic += 61.0
+    downlink.settle()
+
+    assert Counter(bench.refused) == {
+        "malformed": MOST_PER_MINUTE, "altered_properties": MOST_PER_MINUTE, UNRECORDED: 1
+    }  # fmt: skip
+    assert bench.facts[-1]["codes"] == {"malformed": 10, "altered_properties": 10}
+
+
+@pytest.mark.parametrize(("sent_n", "counted_n", "at_least"), [(41, 11, False), (1030, 940, True)])
+def test_what_was_only_counted_outlives_a_process_that_is_killed(bench, sent_n, counted_n, at_least):
+    flood(bench, bench.downlink(), sent_n, payload=b"{}")
+
+    after = bench.downlink()
+    after.settle()
+
+    assert bench.refused[-1] == UNRECORDED
+    assert counted_n <= bench.facts[-1]["refused_n"] <= sent_n - MOST_PER_MINUTE
+    assert bench.facts[-1]["at_least"] is at_least
+    bench.downlink().settle()
+    assert bench.refused.count(UNRECORDED) == 1
+
+
+def test_a_count_that_cannot_be_written_is_written_later(bench):
+    downlink = bench.downlink()
+    flood(bench, downlink, 40, payload=b"{}")
+    bench.clock.monotonic += 61.0
+    bench.broken = True
+    with pytest.raises(StorageError):
+        downlink.settle()
+
+    bench.broken = False
+    downlink.settle()
+
+    assert bench.facts[-1]["codes"] == {"malformed": 10}
 
 
 def test_an_acknowledgement_of_an_earlier_epoch_has_no_effect(bench):
@@ -442,7 +645,7 @@ def test_an_update_is_kept_with_who_wants_it_and_its_answer_is_owed(bench):
     assert found.expires_at == NOW + timedelta(seconds=60)
     assert woken == [1]
     assert inbox.next_queued(bench.db) is None
-    assert replies.open_ones(bench.db, limit=9) == []  # nobody asks the inbox about it
+    assert replies.moved(bench.db, limit=9) == []  # nobody asks the inbox about it
     assert not replies.find(bench.db, found.request_id).final
 
 
@@ -477,7 +680,8 @@ def test_an_update_needs_the_nonce_where_the_device_does_not_know_the_time(bench
     downlink.receive(bench.message(bench.command(ACTIVATE, nonce="nonce-now")))
 
     assert bench.refused == ["nonce_needed"]
-    assert updates.find(bench.db).expires_at is None
+    # What time it is nobody knows; how long it may wait is known.
+    assert updates.find(bench.db).expires_at == bench.clock.now() + timedelta(seconds=60)
 
 
 def test_a_device_without_anybody_to_carry_it_out_takes_no_update(bench):
@@ -502,7 +706,7 @@ def test_a_law_takes_a_keeper_for_an_operator(bench):
         {"action": "install", "delivery": "a.tar", "bundle": "a"},
         {"action": "activate"},
         {"action": "activate", "delivery": "a.tar"},
-        {"action": "rollback", "bundle": "a"},
+        {"action": "rollback", "delivery": "a.tar"},
         {"action": "install", "delivery": "../a.tar"},
         {"action": "install", "delivery": "a.tar\n"},
         {"action": "revoke"},
@@ -511,3 +715,45 @@ def test_a_law_takes_a_keeper_for_an_operator(bench):
 def test_an_update_says_exactly_what_it_needs(fields):
     with pytest.raises(ValidationError):
         UpdateBody.model_validate(fields)
+
+
+def test_a_command_whose_number_could_not_be_kept_outside_comes_again_and_counts_once(bench, tmp_path, monkeypatch):
+    bench.floors = tmp_path / "floors"
+    floors.begin(bench.floors, "grant")
+    downlink = bench.downlink()
+    message = bench.message(bench.command())
+    write = floors.write
+
+    def fails(*_):
+        raise StorageError("disk full")
+
+    monkeypatch.setattr(floors, "write", fails)
+    with pytest.raises(StorageError):  # so that the broker delivers it again
+        downlink.receive(message)
+    monkeypatch.setattr(floors, "write", write)
+
+    downlink.receive(message)
+
+    assert bench.db.row("select count(*) as n from inbox")["n"] == 1
+    assert floors.read(bench.floors).counters == {bench.controller.key_id: 1}
+    assert bench.refused == []
+
+
+def test_a_power_cut_between_the_row_and_the_number_outside_is_made_good_by_the_next_start(
+    bench, tmp_path, monkeypatch
+):
+    bench.floors = tmp_path / "floors"
+    floors.begin(bench.floors, "grant")
+    downlink = bench.downlink()
+
+    def cut(*_):
+        raise SystemExit
+
+    monkeypatch.setattr(floors, "write", cut)
+    with pytest.raises(SystemExit):
+        downlink.receive(bench.message(bench.command()))
+    monkeypatch.undo()
+
+    bench.downlink()
+
+    assert floors.read(bench.floors).counters == {bench.controller.key_id: 1}

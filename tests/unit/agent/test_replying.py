@@ -67,3 +67,26 @@ def test_a_request_that_the_inbox_forgot_is_not_called_done():
     told = answer(progress(None), RECEIVED, NOW)
 
     assert (told.life, told.code) == ("indeterminate", "forgotten")
+
+
+@pytest.mark.parametrize(
+    ("code", "life", "status"),
+    [
+        ("roles", "rejected", 403),
+        ("disabled-tools", "rejected", 403),
+        ("declined", "rejected", 403),
+        ("workflow:airlock", "rejected", 403),
+        ("unknown_tool", "rejected", 404),
+        ("unknown_event", "rejected", 404),
+        ("not_waiting", "rejected", 409),
+        ("maintenance", "rejected", 423),
+        ("no_model", "rejected", 503),
+        ("storage", "rejected", 507),
+        ("recordable", "rejected", 507),
+        ("fault", "failed", 500),
+    ],
+)
+def test_a_refusal_has_the_status_that_says_whose_turn_it_is(code, life, status):
+    told = answer(progress("done", said("refused", code=code)), RECEIVED, NOW)
+
+    assert (told.life, told.status, told.code) == (life, status, code)

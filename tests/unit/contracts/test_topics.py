@@ -69,6 +69,7 @@ def test_what_a_device_subscribes_to_is_what_controllers_write():
         "edge/v1/home/lamp/cmd/+",
         "edge/v1/home/all/cmd/+",
         "edge/v1/home/lamp/ack",
+        "edge/v1/home/lamp/desired",
     )
 
 

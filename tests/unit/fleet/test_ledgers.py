@@ -1,38 +1,21 @@
 """A controller notices when a ledger is not the one that it was: rewritten, rolled back, begun anew in silence."""
 
 import json
-import sqlite3
 from datetime import UTC, datetime
 
 import pytest
-import sqlite_utils
+from click.testing import CliRunner
 
+from appliance import cli
 from appliance.contracts import tree
-from appliance.contracts.enrolment import Role
 from appliance.contracts.envelope import Batch, Item, State
 from appliance.errors import TrustError, WireError
-from appliance.fleet import enrolling, ingest, ledgers, views
+from appliance.fleet import histories, ingest, ledgers, retention, views
 from appliance.fleet.devices import devices
-from appliance.fleet.home import make, open_home
-from appliance.fleet.schema import migrations
 from appliance.fleet.standing import standing
 from appliance.trust import keys, notes
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
-
-
-@pytest.fixture
-def home(tmp_path):
-    home = make(tmp_path / "fleet", site="site")
-    home.use_broker(enrolling.broker_at("127.0.0.1:1883"))
-    enrolling.enrol_here(home, tmp_path / "lamp", device="lamp", role=Role.OPERATOR, replace=False, now=NOW)
-    yield home
-    home.close()
-
-
-@pytest.fixture
-def key(home, tmp_path):
-    return keys.load(tmp_path / "lamp" / keys.DEVICE_KEY)
 
 
 def bodies(last, *, said="done", first=None):
@@ -83,13 +66,11 @@ def state_of(epoch, *, state="ready"):
 
 def checkpoint(home, key, texts, size, **more):
     said = ledgers.read_checkpoint(note_of(key, texts, size, **more), key.public)
-    with home.db.atomic():
-        ledgers.take_checkpoint(home, "lamp", said, "note", NOW)
-        return ledgers.settle(home, "lamp", said.epoch, ingest.reached(home, "lamp", said.epoch, "audit"))
+    return ingest.store_checkpoint(home, "lamp", said, "note", NOW)[1]
 
 
 def standings(home):
-    return [row["checked"] for row in home.db.query("select checked from checkpoints order by epoch, size")]
+    return [row["checked"] for row in home.db.rows("select checked from checkpoints order by epoch, size")]
 
 
 @pytest.mark.parametrize("size", [1, 2, 255, 256, 257, 511, 700, 1000])
@@ -157,7 +138,7 @@ def test_a_controller_that_joins_later_is_given_the_roots_and_a_checkpoint_prove
     asked = send(home, texts, size + 1, 900, floor=size)
     taken = send(home, texts, size + 1, 900, floor=size, before=shown)
 
-    assert asked == ingest.Stored(0, 0, resume=True)
+    assert asked[:3] == (0, 0, True)
     assert (taken.upto, taken.faults) == (900, ())
     assert checkpoint(home, key, texts, 850) == []
     assert standings(home) == [1]
@@ -186,7 +167,7 @@ def test_a_new_epoch_that_cites_the_last_checkpoint_goes_on(home, key):
     result = send(home, bodies(3, first=cited), 1, 3, epoch="e2")
 
     assert result.faults == ()
-    assert next(home.db.query("select standing from epochs where epoch = 'e2'"))["standing"] == "goes on"
+    assert home.db.row("select standing from epochs where epoch = 'e2'")["standing"] == "goes on"
 
 
 @pytest.mark.parametrize(
@@ -210,7 +191,152 @@ def test_a_new_epoch_that_does_not_cite_the_last_checkpoint_is_flagged_and_kept(
 
     assert [fault.what for fault in result.faults] == [ledgers.UNLINKED]
     assert result.upto == 3
-    assert next(home.db.query("select standing from epochs where epoch = 'e2'"))["standing"] == ledgers.UNLINKED
+    assert home.db.row("select standing from epochs where epoch = 'e2'")["standing"] == ledgers.UNLINKED
+
+
+@pytest.mark.parametrize("epoch", ["e1", "e1 SET ASIDE 1"])
+@pytest.mark.parametrize(
+    ("cited", "said"),
+    [
+        ({}, ledgers.UNLINKED),
+        ({"epoch": "e0", "size": 0}, ledgers.UNLINKED),
+        ({"epoch": None, "size": 0, "root": tree.root(0, None).hex()}, "goes on"),
+    ],
+    ids=["that cites nothing", "that cites another", "that cites it"],
+)
+def test_a_new_epoch_after_one_that_never_signed_anything(home, epoch, cited, said):
+    send(home, bodies(40), 1, 40, epoch=epoch)
+    first = {"predecessor": {**cited, "epoch": cited["epoch"] or epoch} if cited else None}
+
+    result = send(home, bodies(3, first=first), 1, 3, epoch="e2")
+
+    assert [fault.what for fault in result.faults] == ([] if said == "goes on" else [said])
+    assert home.db.row("select standing from epochs where epoch = 'e2'")["standing"] == said
+
+
+def forked(home, *, upto=7):
+    """A copy's records up to *upto* were put away; returned are its own, and what the device says from record 6 on."""
+    both = bodies(5)
+    copy, own = both + bodies(20, said="copy")[5:], both + bodies(20, said="own")[5:]
+    send(home, copy, 1, upto)
+    assert [fault.what for fault in send(home, own, 6, 7).faults] == [ledgers.FORKED]
+    [decided] = histories.accept(home, "lamp", "the copy was destroyed", NOW)
+    return copy, own, decided.kept_as
+
+
+def own_records(home, own, last):
+    shown = tuple(subtree_of(own)(height, n).hex() for height, n in tree.peaks(5))
+    return send(home, own, 6, last, floor=5, before=shown)
+
+
+@pytest.mark.parametrize("is_before", [True, False], ids=["before the device's own records", "after them"])
+def test_a_checkpoint_of_what_was_set_aside_stays_with_that_and_closes_nothing(home, key, is_before):
+    copy, own, kept_as = forked(home)
+
+    if is_before:
+        assert checkpoint(home, key, copy, 7) == []
+    assert own_records(home, own, 8).upto == 8
+    assert checkpoint(home, key, copy, 7) == []
+    assert checkpoint(home, key, copy, 7) == []
+
+    assert histories.closed(home) == {}
+    assert send(home, own, 9, 9).upto == 9
+    assert checkpoint(home, key, own, 9) == []
+    rows = home.db.rows("select epoch, size, checked from checkpoints order by size")
+    assert [tuple(row.values()) for row in rows] == [(kept_as, 7, 1), ("e1", 9, 1)]
+
+
+def test_a_checkpoint_that_contradicted_what_is_set_aside_proves_what_was_accepted(home, key):
+    copy, own = bodies(7, said="copy"), bodies(8, said="own")
+    send(home, copy, 1, 7)
+    assert [fault.what for fault in checkpoint(home, key, own, 7)] == [ledgers.FORKED]
+    histories.accept(home, "lamp", "the copy was destroyed", NOW)
+    send(home, own, 1, 8)
+
+    assert checkpoint(home, key, own, 7) == []
+
+    rows = home.db.rows("select epoch, checked from checkpoints order by epoch")
+    assert [tuple(row.values()) for row in rows] == [("e1", 1), ("e1 set aside 1", -1)]
+
+
+def test_what_nobody_has_put_away_yet_closes_the_accepted_history_again(home, key):
+    copy, own, _ = forked(home)
+    own_records(home, own, 12)
+
+    assert [fault.what for fault in checkpoint(home, key, copy, 9)] == [ledgers.FORKED]
+    assert list(histories.closed(home)) == [("lamp", "e1")]
+
+
+def test_records_that_were_set_aside_and_come_again_are_neither_taken_nor_a_fork(home):
+    copy, own, _ = forked(home)
+    own_records(home, own, 8)
+
+    again = send(home, copy, 4, 7)
+    more = send(home, copy, 4, 8)
+
+    assert (again.is_silent, again.faults, again.upto) == (True, (), 8)
+    assert [fault.what for fault in more.faults] == [ledgers.FORKED]
+
+
+def test_a_new_epoch_after_an_acceptance_cites_what_was_accepted_also_before_that_came(home):
+    forked(home)
+
+    result = send(home, bodies(3), 1, 3, epoch="e2")
+
+    assert [fault.what for fault in result.faults] == [ledgers.UNLINKED]
+
+
+def test_an_acceptance_settles_the_fault_and_nothing_that_is_set_aside_is_called_lost(home):
+    _, own, _ = forked(home)
+    own_records(home, own, 8)
+
+    listed = devices(home, NOW)[0]
+
+    assert (listed.gaps_n, listed.faults) == (0, ())
+    assert [closed["because"] for closed in standing(home, "lamp").closures] == [
+        "epoch e1: record 6 came a second time with other content"
+    ]
+    assert retention.kept(home).records_n == len(home.db.rows("select seq from records")) == 7 + 3
+
+
+def test_what_lies_neither_in_the_accepted_history_nor_in_what_is_set_aside_is_lost(home):
+    _, own, _ = forked(home, upto=7)
+    shown = tuple(subtree_of(own)(height, n).hex() for height, n in tree.peaks(9))
+
+    send(home, own, 10, 12, floor=9, before=shown)
+
+    assert devices(home, NOW)[0].gaps_n == 2
+    assert retention.kept(home).records_n == 7 + 3
+
+
+@pytest.mark.parametrize("signed", [True, False], ids=["that was signed", "that nobody signed"])
+def test_a_ledger_that_shows_no_first_record_is_unlinked_where_another_is_known(home, key, signed):
+    send(home, bodies(2), 1, 2)
+    if signed:
+        checkpoint(home, key, bodies(2), 2)
+
+    result = send(home, bodies(2, said="rewritten"), 2, 2, epoch="e2", floor=1, before=("00" * 32,))
+
+    assert [fault.what for fault in result.faults] == [ledgers.UNLINKED]
+    assert {e["epoch"]: (e["standing"], e["first"]) for e in standing(home, "lamp").epochs} == {
+        "e1": ("first", 1),
+        "e2": (ledgers.UNLINKED, 2),
+    }
+
+
+def test_what_shows_a_fork_is_not_put_on_top_of_what_is_here(home, key):
+    texts = bodies(300)
+    send(home, texts, 1, 300)
+    went_on = texts[:250] + bodies(320, said="another night")[250:]
+    checkpoint(home, key, went_on, 320)
+
+    results = [send(home, went_on, 301, 310), send(home, went_on, 311, 320), send(home, texts, 290, 300)]
+
+    assert [one.upto for one in results] == [310, 310, 310]  # nothing could be seen before the signed size was reached
+    assert [one.is_silent for one in results] == [False, True, True]
+    assert [fault.what for one in results for fault in one.faults] == [ledgers.FORKED] * 2
+    assert len(home.db.rows("select seq from records")) == 310
+    assert standings(home) == [-1]
 
 
 @pytest.mark.parametrize("origin", ["go.sum database tree", "edge-agent-appliance/lamp", "edge-agent-appliance/lamp/"])
@@ -250,8 +376,7 @@ def test_what_is_known_of_a_device_says_how_far_its_signature_and_its_records_ag
 
 def test_a_fork_is_said_loudly(home, key):
     send(home, bodies(300), 1, 300)
-    for fault in checkpoint(home, key, bodies(300, said="other"), 290):
-        ingest.store_fault(home, "lamp", fault.what, fault.text, NOW)
+    checkpoint(home, key, bodies(300, said="other"), 290)
 
     lines = "\n".join(views.ledger_lines(standing(home, "lamp")))
 
@@ -263,7 +388,11 @@ def test_a_fork_is_said_loudly(home, key):
 def test_what_a_device_calls_its_epoch_cannot_steer_a_terminal(home):
     send(home, bodies(3), 1, 3, epoch="e\x1b[2Jx")
 
-    assert "\x1b" not in "\n".join(views.ledger_lines(standing(home, "lamp")))
+    said = CliRunner().invoke(cli.group, ["fleet", "ledger", "lamp", "--fleet-home", str(home.path)])
+
+    assert said.exit_code == 0
+    assert "\x1b" not in said.output
+    assert "\\x1b" in said.output
 
 
 def test_an_emergency_stop_is_not_called_locked(home):
@@ -279,25 +408,3 @@ def test_exported_records_have_their_leaf_as_text(home):
     exported = [json.loads(json.dumps(r)) for r in views.records(home, device="lamp", stream="audit")]
 
     assert [r["leaf"] for r in exported] == [tree.leaf_hash(text.encode()).hex() for text in texts]
-
-
-def test_a_controller_from_before_there_were_trees_goes_on_with_what_it_has(tmp_path):
-    texts = bodies(300)
-    folder = tmp_path / "controller"
-    make(folder, site="site").close()
-    (folder / "fleet.db").unlink()
-    old = sqlite_utils.Database(sqlite3.connect(folder / "fleet.db", isolation_level=None))
-    migrations.apply(old, stop_before="m002_ledgers")
-    old["records"].insert_all(
-        {"device": "lamp", "epoch": "e1", "stream": "audit", "seq": n, "id": f"audit-{n}", "kind": "turn", "at": "",
-         "body": json.dumps({"body": text, "hash": "0" * 64}), "received_at": ""}
-        for n, text in enumerate(texts, start=1)
-    )  # fmt: skip
-    old["streams"].insert({"device": "lamp", "epoch": "e1", "stream": "audit", "upto": 300, "hash": "0" * 64})
-    old.close()
-
-    home = open_home(folder)
-
-    assert tree.root(300, ledgers.subtrees(home, "lamp", "e1")) == root_of(texts, 300)
-    assert ingest.reached(home, "lamp", "e1", "audit") == 300
-    home.close()

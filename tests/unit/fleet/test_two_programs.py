@@ -1,5 +1,6 @@
 """Collector, sender and viewer share the controller's database; whoever comes second waits."""
 
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ import pytest
 from appliance.contracts.enrolment import Role
 from appliance.contracts.envelope import State
 from appliance.errors import StorageError
-from appliance.fleet import enrolling, ingest, views
+from appliance.fleet import enrolling, ingest, numbering, store_sqlite, views
 from appliance.fleet.home import make, open_home
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -58,8 +59,8 @@ def test_a_state_that_comes_while_another_program_writes_waits_and_is_kept(folde
 
     assert ingest.store_state(home, STATE, NOW)
 
-    assert next(home.db.query("select state from devices"))["state"] == "ready"
-    assert next(home.db.query("select value from meta where key = 'x'"))["value"] == "1"
+    assert home.db.row("select state from devices")["state"] == "ready"
+    assert home.db.row("select value from meta where key = 'x'")["value"] == "1"
     home.close()
 
 
@@ -76,11 +77,26 @@ def test_a_program_that_never_lets_go_is_named_as_the_trouble_and_nothing_is_hal
     home.close()
 
 
+def test_a_database_that_is_busy_when_it_is_opened_is_not_called_damaged(folder, monkeypatch):
+    monkeypatch.setattr(store_sqlite, "WAIT_S", 0.05)
+    other = sqlite3.connect(folder / "fleet.db", isolation_level=None)
+    other.execute("begin exclusive")
+
+    with pytest.raises(StorageError, match="another program kept it from being written") as refused:
+        open_home(folder)
+
+    assert "backup" not in str(refused.value)
+    other.close()
+    open_home(folder).close()
+
+
 def test_somebody_who_reads_records_slowly_keeps_nothing_from_being_written(folder):
     reader, writer = open_home(folder), open_home(folder)
-    row = {"device": "lamp", "epoch": "e", "stream": "evt", "id": "i", "kind": "turn", "at": "", "body": "{}"}
+    columns = ("device", "epoch", "stream", "seq", "id", "kind", "body")
     with writer.writing():
-        writer.db.table("records").insert_all({**row, "seq": n, "stream": s} for s in "ab" for n in range(1, 1201))
+        writer.db.add(
+            "records", columns, (("lamp", "e", s, n, "i", "turn", "{}") for s in "ab" for n in range(1, 1201))
+        )
     writer.db.execute("pragma busy_timeout = 0")
 
     read = views.records(reader, device=None, stream=None, after=2)
@@ -104,6 +120,6 @@ def test_two_programs_that_write_all_the_time_both_get_through(folder):
 
     assert said == ["", ""], f"after {time.monotonic() - began_s:.1f} s"
     home = open_home(folder)
-    assert next(home.db.query("select count(*) as n, max(seq) as last from records")) == {"n": 120, "last": 120}
-    assert home.next_counter() == 121
+    assert home.db.row("select count(*) as n, max(seq) as last from records") == {"n": 120, "last": 120}
+    assert numbering.next_number(home, "lamp") == 121
     home.close()

@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 from appliance import cli
 from appliance.contracts.envelope import UpdateBody
-from appliance.fleet import commands
+from appliance.fleet import wishing
 from appliance.fleet.home import make
 
 
@@ -15,12 +15,11 @@ from appliance.fleet.home import make
         ("install", "release-2.tar", UpdateBody(action="install", delivery="release-2.tar")),
         ("activate", "pointer-small/0.2.0", UpdateBody(action="activate", bundle="pointer-small/0.2.0")),
         ("rollback", "", UpdateBody(action="rollback")),
+        ("rollback", "pointer-small/0.2.0", UpdateBody(action="rollback", bundle="pointer-small/0.2.0")),
     ],
 )
 def test_words_name_what_is_updated(action, name, expected):
-    said = {"tool": None, "arguments": "{}", "ping": False, "stop_now": False, "trust": None}
-
-    assert commands._body(name, **said, update=action) == expected
+    assert wishing.body_of(wishing.Wish(name, update=action)) == expected
 
 
 @pytest.mark.parametrize(
@@ -28,7 +27,6 @@ def test_words_name_what_is_updated(action, name, expected):
     [
         (["--update", "install"], "name the file"),
         (["--update", "activate"], "name the bundle"),
-        (["--update", "rollback", "a"], "takes no name"),
         (["--update", "install", "../../etc/shadow"], "delivery"),
         (["--update", "install", "a.tar", "--ping"], "say one of"),
         (["--update", "revoke"], "revoke"),

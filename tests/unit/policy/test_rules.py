@@ -10,7 +10,17 @@ from appliance.policy.answers import Answer, Said
 from appliance.policy.rules import PolicySettings, Situation, judge
 
 
-def judged(*, risk=Risk.LOW, confidence=0.9, kind=OriginKind.OPERATOR, role="operator", policy=None, laws=None, **now):
+def judged(
+    *,
+    risk=Risk.LOW,
+    confidence=0.9,
+    kind=OriginKind.OPERATOR,
+    role="operator",
+    to_all=False,
+    policy=None,
+    laws=None,
+    **now,
+):
     situation = {
         "locked": False,
         "recordable": True,
@@ -23,8 +33,12 @@ def judged(*, risk=Risk.LOW, confidence=0.9, kind=OriginKind.OPERATOR, role="ope
     } | now
     call = GroundedCall(tool="t", confidence=confidence)
     spec = ToolSpec(name="t", risk=risk)
-    origin = Origin(kind=kind, peer="test", role=role)
+    origin = Origin(kind=kind, peer="test", role=role, to_all=to_all)
     return judge(call, spec, origin, Situation(**situation), policy or PolicySettings(), laws)
+
+
+EVERYBODY = {"kind": OriginKind.CONTROLLER, "to_all": True}
+"""A command to the whole site."""
 
 
 def verdict(**facts):
@@ -66,6 +80,13 @@ def test_confidence_decides_at_its_exact_limits(confidence, expected):
         ({"kind": OriginKind.CONTROLLER}, "allow", "default"),
         ({"kind": OriginKind.CONTROLLER, "risk": Risk.HIGH}, "confirm", "roles"),
         ({"kind": OriginKind.CONTROLLER, "policy": PolicySettings(controller_risk=Risk.READ)}, "confirm", "roles"),
+        (EVERYBODY, "allow", "default"),
+        ({**EVERYBODY, "risk": Risk.HIGH}, "deny", "roles"),
+        ({**EVERYBODY, "risk": Risk.HIGH, "policy": PolicySettings(controller_risk=Risk.HIGH)}, "deny", "roles"),
+        ({**EVERYBODY, "risk": Risk.HIGH, "confirmed": True}, "deny", "roles"),
+        ({**EVERYBODY, "risk": Risk.HIGH, "policy": PolicySettings(group_risk=Risk.HIGH)}, "confirm", "roles"),
+        ({**EVERYBODY, "policy": PolicySettings(group_risk=Risk.READ)}, "deny", "roles"),
+        ({**EVERYBODY, "risk": Risk.READ, "policy": PolicySettings(group_risk=Risk.READ)}, "allow", "default"),
         ({"policy": PolicySettings(disabled_tools=("t",))}, "deny", "disabled-tools"),
         ({"policy": PolicySettings(disabled_tools=("t",)), "confirmed": True}, "deny", "disabled-tools"),
     ],

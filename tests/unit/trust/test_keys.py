@@ -63,7 +63,7 @@ def test_a_damaged_key_is_named_not_replaced(tmp_path, content):
 
 
 def test_an_absent_key_is_a_clear_error(tmp_path):
-    with pytest.raises(TrustError, match="No such file"):
+    with pytest.raises(TrustError, match="is missing; restore it"):
         keys.load(tmp_path / "a.key")
 
 
