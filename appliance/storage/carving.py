@@ -63,7 +63,8 @@ class _Pages:
         self.size = _page_size(header, self._log.read(_LOG_HEADER_BYTES) if self._log else b"") or (
             _guessed_page_size(self._file)
         )
-        self.reserved = header[20] if header.startswith(b"SQLite format 3\x00") and header[20] < 64 else 0
+        reserved = int.from_bytes(header[20:21]) if header.startswith(b"SQLite format 3\x00") else 0
+        self.reserved = reserved if reserved < 64 else 0
         self._newer = self._committed() if self._log else {}
         self.count = path.stat().st_size // self.size
 

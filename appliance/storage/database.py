@@ -241,6 +241,9 @@ class Database:
 
     def _undo(self, group: _Group | None, error: BaseException, *, joined: bool) -> None:
         if group is None:
+            # SQLite can say no to `begin` and have begun all the same: an interrupt comes after its last step.
+            if self.connection.in_transaction:
+                self.connection.rollback()
             return
         try:
             if joined and self.connection.in_transaction:

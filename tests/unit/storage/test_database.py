@@ -1,5 +1,6 @@
 """The database file: durable, single-writer, and set aside rather than lost when damaged."""
 
+import contextlib
 import sqlite3
 
 import pytest
@@ -131,4 +132,37 @@ def test_a_full_disk_is_one_clear_error_and_the_next_commit_works(tmp_path):
     meta.put(db, "after", "1")
 
     assert meta.get(db, "after") == "1"
+    db.close()
+
+
+def test_a_begin_that_fails_after_it_has_begun_leaves_no_transaction_behind(tmp_path):
+    """As an interrupt does that SQLite takes after the last step of `begin`."""
+    db = database.open_database(tmp_path / "a.db").db
+    stuck = []
+
+    def interrupt_once(after_n):
+        def interrupt():
+            db.connection.set_progress_handler(None, 0)
+            return 1
+
+        db.connection.set_progress_handler(interrupt, after_n)
+
+    for steps_n in range(1, 12):
+        interrupt_once(steps_n)
+        try:
+            db.connection.execute("begin immediate")
+        except sqlite3.OperationalError:
+            stuck.append(db.connection.in_transaction)
+        db.connection.set_progress_handler(None, 0)
+        if db.connection.in_transaction:
+            db.connection.rollback()
+    assert True in stuck, "SQLite no longer does this; the test shows nothing"
+
+    for steps_n in range(1, 12):
+        interrupt_once(steps_n)
+        with contextlib.suppress(StorageError):
+            meta.put(db, f"during {steps_n}", "1")
+        db.connection.set_progress_handler(None, 0)
+        meta.put(db, f"after {steps_n}", "1")
+        assert meta.get(db, f"after {steps_n}") == "1"
     db.close()

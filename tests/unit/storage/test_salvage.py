@@ -342,6 +342,7 @@ def _damaged(path, damage):
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(damages=st.lists(_DAMAGE, min_size=1, max_size=3))
 @example(damages=[("cut", [100])])
+@example(damages=[("cut", [16])])  # the header's first words, and not one of its numbers
 @example(damages=[("zero", [0])])
 @example(damages=[("flip", [17409])])
 @example(damages=[("flip", [1013])])
