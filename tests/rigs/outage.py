@@ -8,6 +8,9 @@ from appliance.storage import outbox
 
 FLOOD_N = 200
 
+QUOTA = 0x97
+"""MQTT 5: quota exceeded."""
+
 
 def _set(**faults):
     def begin(wire, _device):
@@ -53,11 +56,11 @@ FAULTS = {
     "confirmations late": (_set(ack_delay_s=0.1), {"late": 3}, (), _healthy),
     "confirmations lost": (_set(drop_acks_n=25), {"dropped": 2}, SILENT[1:], _healthy),
     "acknowledgements of the controller lost": (_set(drop_word="/ack"), {"lost": 2}, (), _healthy),
-    "quota used up": (_set(puback_code=0x97), {"not taken": 1}, 0x97, _skip_minutes),
+    "quota used up": (_set(puback_code=QUOTA), {"not taken": 1}, QUOTA, _skip_minutes),
     "quota used up at the door": (
-        lambda wire, device: (_set(refuse_code=0x97)(wire, device), wire.reset()),
+        lambda wire, device: (_set(refuse_code=QUOTA)(wire, device), wire.reset()),
         {"refused": 1},
-        0x97,
+        QUOTA,
         _skip_minutes,
     ),
     "taken over": (lambda wire, _device: wire.say(bytes([0xE0, 2, 0x8E, 0])), {"said": 1}, 0x8E, _nothing),
@@ -112,7 +115,7 @@ def _listen(device):
 
 
 def settled(fleet, device, wait_s=60.0):
-    """Wait until the controller has everything, and the device knows it."""
+    """Wait until the controller has everything, and the device knows it; lets a pause that a quota asks for go by."""
     newest = outbox.mark(device.db, "evt").newest
     for attempts_left in (2, 1, 0):
         try:
@@ -122,7 +125,7 @@ def settled(fleet, device, wait_s=60.0):
         except AssertionError:
             if not attempts_left:
                 raise
-            if _refused(device)() is not None:
+            if _refused(device)() == QUOTA:
                 # A refusal that was on its way when the minutes went by: the device waits once more, as it should.
                 device.clock.skip(310.0)
 
